@@ -1,0 +1,18 @@
+"""The compiled core; everything else about the package is in pyproject.toml."""
+
+from setuptools import Extension, setup
+
+# One idea each: values, codec, ring, timer wheel, ports to the transport, beat thread, and the driver that uses them.
+MODULES = ["_ids", "_codec", "_ring", "_wheel", "_ports", "_beat", "_core"]
+
+setup(
+    ext_modules=[
+        Extension(
+            f"zmqcluster.{module}",
+            [f"zmqcluster/{module}.pyx"],
+            extra_compile_args=["-O3", "-fno-strict-aliasing"],
+            libraries=["dl", "pthread"],
+        )
+        for module in MODULES
+    ]
+)
