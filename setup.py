@@ -2,8 +2,8 @@
 
 from setuptools import Extension, setup
 
-# One idea each: values, codec, ring, timer wheel, ports to the transport, beat thread, and the driver that uses them.
-MODULES = ["_ids", "_codec", "_ring", "_wheel", "_ports", "_beat", "_core"]
+# One idea each: values, codec, ring, ports to the transport, beat thread, and the driver that uses them.
+MODULES = ["_ids", "_codec", "_ring", "_ports", "_beat", "_core"]
 
 setup(
     ext_modules=[

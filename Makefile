@@ -1,0 +1,72 @@
+# Each target does all its own set-up. Needed: make, gcc and Python 3.11+ with venv; nothing is installed outside
+# this folder. PYTHON=python3.13 uses that one, in a .venv of its own.
+
+PYTHON ?=
+INPUT ?= examples/05_donations/donations.csv
+ARGS ?=
+
+venv := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
+python := $(venv)/bin/python
+sources := pyproject.toml setup.py $(wildcard zmqcluster/*.pyx zmqcluster/*.pxd zmqcluster/*.pxi)
+pip := $(python) -m pip install --quiet --disable-pip-version-check
+cores := $(shell getconf _NPROCESSORS_ONLN)
+suites := python3.11 python3.13
+
+.PHONY: help demo test bench asyncio-suite asyncio-suite-one lint build clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+demo: $(venv)/.built  ## 3 nodes process donations, one is killed: make demo [INPUT=my.csv]
+	@$(python) examples/05_donations/demo.py $(INPUT)
+
+test: $(venv)/.built  ## run all tests: make test [PYTHON=python3.13] [ARGS="-k ring"]
+	@$(python) -m pytest $(ARGS)
+
+bench: $(venv)/.built  ## measure against the baselines, write benchmarks/latest.json
+	@$(python) -m benchmarks.run $(ARGS)
+
+# CPython's own asyncio tests on every Python named in `suites` that is installed here, or on PYTHON alone.
+asyncio-suite:  ## run CPython's asyncio tests with every Task replaced by a Process
+ifeq ($(PYTHON),)
+	@for name in $(suites); do \
+		if .ci/python $$name >/dev/null 2>&1; then $(MAKE) --no-print-directory asyncio-suite-one PYTHON=$$name || exit 1; \
+		else echo "$$name is not installed: left out"; fi; done
+else
+	@$(MAKE) --no-print-directory asyncio-suite-one
+endif
+
+asyncio-suite-one: $(venv)/.built
+	@$(python) -m tests.support.asyncio_suite $(ARGS)
+
+lint: $(venv)/.built $(venv)/.lint  ## mypy --strict, ruff, cython-lint
+	@failed=0; \
+	$(python) -m mypy || failed=1; \
+	$(python) -m ruff check . || failed=1; \
+	PATH="$(CURDIR)/$(venv)/bin:$$PATH" cython-lint zmqcluster && echo "cython-lint: no findings" || failed=1; \
+	exit $$failed
+
+build: $(venv)/.built  ## make the venv and compile the extension
+
+clean:  ## remove the venvs and everything that was built
+	rm -rf .venv .venv-* build *.egg-info zmqcluster/*.c zmqcluster/*.so .mypy_cache .ruff_cache .benchmarks .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(venv)/.python:
+	@path=$$(.ci/python $(PYTHON)) && echo "making $(venv) with $$path" && "$$path" -m venv --clear $(venv)
+	@$(pip) 'setuptools>=68' 'cython>=3.1'
+	@touch $@
+
+# The compile is incremental by itself; the editable install finds everything built and only links the package in.
+$(venv)/.built: $(venv)/.python $(sources)
+	@echo "building the extension (a minute or two the first time)"
+	@{ $(python) setup.py --quiet build_ext --inplace --parallel $(cores) \
+		&& $(pip) --no-build-isolation --editable '.[test]'; } >$(venv)/build.log 2>&1 \
+		|| { tail -n 40 $(venv)/build.log; echo "the build failed; all of its output: $(venv)/build.log"; exit 1; }
+	@touch $@
+
+$(venv)/.lint: $(venv)/.python pyproject.toml
+	@$(pip) --no-build-isolation --editable '.[lint]' 2>$(venv)/lint.log || { cat $(venv)/lint.log; exit 1; }
+	@touch $@

@@ -1,0 +1,31 @@
+"""A process receives a donation, then ends. One node, no network, no configuration.
+
+python examples/01_hello.py
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import zmqcluster as zc
+
+
+async def processor() -> None:
+    while True:
+        match await zc.receive():
+            case ("process", {"amount": amount}):
+                print(f"Processed: ${amount}, Zakat: ${amount * Decimal('0.025')}")
+            case "stop":
+                return
+
+
+async def main() -> None:  # runs as the node's first process
+    pid, ref = zc.spawn_monitor(processor)
+    donation: dict[str, Any] = {"donor": "Aisha", "amount": Decimal("1000.00")}
+    zc.send(pid, ("process", donation))
+    zc.send(pid, "stop")
+    down = await zc.receive(lambda message: isinstance(message, zc.Down) and message.ref == ref)
+    print(f"The processor ended: {down.reason}")
+
+
+if __name__ == "__main__":
+    zc.run(main)

@@ -1,0 +1,111 @@
+"""One node of the demo, an OS process of its own. It hosts workers, and it is a door through which donations come in.
+
+The parent talks JSON lines: on stdin the settings, then donations; on stdout what happened. End of stdin ends the node.
+Times are of CLOCK_MONOTONIC, which all processes of a host share.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from worker import STARTED, DonationWorker
+
+import zmqcluster as zc
+
+NAMES, WORKERS = "donations.names", "donations.workers"
+RETRIED = (zc.ServerExited, zc.NoProcessError, zc.NoConnectionError, zc.NotRegistered, zc.CallTimeout)
+PAUSE_S = 0.02  # between two tries; a failover takes about this long
+
+
+class Reports:
+    """Events for the parent: those of one turn of the loop go out in one write."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def add(self, event: str, **fields: Any) -> None:
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append(json.dumps({"event": event, **fields}))
+
+    def _write(self) -> None:
+        sys.stdout.write("\n".join(self._lines) + "\n")
+        sys.stdout.flush()
+        self._lines.clear()
+
+
+class Door:
+    """Takes donations in and brings each to the worker of its donor, wherever that runs."""
+
+    def __init__(self, reports: Reports) -> None:
+        self.reports = reports
+        self.names, self.workers = zc.ClusterRegistry(NAMES), zc.ClusterSupervisor(WORKERS)
+        self.ensured: set[str] = set()
+
+    async def donate(self, donation_id: str, donor: str, amount: Decimal) -> None:
+        """Have one donation processed; try again as long as its worker is on the way from a dead node to another."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                zakat = await self._process(donor, amount)
+                break
+            except RETRIED:
+                await asyncio.sleep(PAUSE_S)
+        pid = self.names.whereis(donor)
+        self.reports.add("finished", id=donation_id, zakat=str(zakat), node=pid.node if pid else "", tries=tries)
+
+    async def _process(self, donor: str, amount: Decimal) -> Decimal:
+        name = self.names.via(donor)
+        if donor not in self.ensured:
+            await self.workers.ensure(donor, DonationWorker, donor, name=name)
+            self.ensured.add(donor)
+        return await DonationWorker.at(name).process(amount)
+
+
+async def report_nodes(node: zc.Node, reports: Reports) -> None:
+    """Tell the parent of every nodedown, with its time."""
+    node.monitor_nodes(zc.self())
+    while True:
+        match await zc.receive():
+            case zc.NodeDown(node=name):
+                reports.add("nodedown", node=name, at=time.monotonic())
+
+
+async def lines_of_stdin() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=1 << 20)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+async def main(nodes_count: int) -> None:
+    node, reports = zc.node(), Reports()
+
+    def started(event: str, fields: Mapping[str, Any]) -> None:
+        reports.add("started", donor=fields["donor"], at=time.monotonic())
+
+    zc.telemetry.attach("demo", STARTED, started)
+    zc.spawn_link(report_nodes, node, reports)
+    door = Door(reports)
+    await node.joined(nodes_count, 20.0)
+    reports.add("ready")
+    async for line in await lines_of_stdin():
+        for donation_id, donor, amount in json.loads(line):
+            zc.spawn(door.donate, donation_id, donor, Decimal(amount))
+
+
+if __name__ == "__main__":
+    settings = json.loads(sys.stdin.readline())
+    zc.run(
+        main,
+        settings["nodes_count"],
+        name=settings["name"],
+        cookie=settings["cookie"],
+        cluster=settings["cluster"],
+        topologies=[zc.Local()],
+        children=[zc.ClusterRegistry(NAMES), zc.ClusterSupervisor(WORKERS)],
+    )

@@ -1,0 +1,1 @@
+"""Stateful processes on many machines."""

@@ -1,0 +1,175 @@
+# A request and its future reply.
+
+cdef class Runnable:
+    """What the run queue and the timer wheel hold."""
+    cdef Entry timer
+    cdef uint8_t queued
+
+    cdef int run(self, Scheduler scheduler) except -1:
+        return 0
+
+    cdef int on_timer(self, Scheduler scheduler) except -1:
+        return 0
+
+
+cdef enum CallState:
+    OPEN
+    REPLIED
+    FAILED
+    CANCELLED
+
+
+@cython.final
+cdef class Call(Runnable):
+    """A request that waits for its reply; for the server it is the caller, for the caller it is awaitable.
+
+    It goes to the server's mailbox as it is, so a reply needs no search: whatever is queued, it finds its waiter. When
+    the server ends first the call fails with ``ServerExited``; after a timeout a late reply finds nobody, and vanishes.
+    A call of another node carries the link and the number under which the reply goes back.
+    """
+    __match_args__ = ("request",)
+    cdef readonly str method
+    cdef readonly object request
+    cdef readonly dict keywords
+    cdef Scheduler scheduler
+    cdef object server              # what was called, for error messages
+    cdef object value               # the reply, or the exception
+    cdef object callback            # of a plain asyncio Task or gather
+    cdef object context
+    cdef Process waiter             # a process that waits, woken through the run queue
+    cdef Process holder             # the server that took it and has not replied yet
+    cdef Call next_open
+    cdef Call previous_open
+    cdef Link link
+    cdef uint64_t number
+    cdef double timeout_s
+    cdef uint8_t state
+    cdef uint8_t incoming           # from another node: the reply is sent, not awaited
+    cdef public bint _asyncio_future_blocking
+
+    def __dealloc__(self):
+        if self.timer.next != NULL:
+            wheel_remove(&self.scheduler.wheel, &self.timer)
+
+    # --- for the server
+    cdef int reply_with(self, object value) except -1:
+        if self.state == OPEN:
+            self.state = REPLIED
+            self.value = value
+            self.settle()
+        return 0
+
+    cdef int fail_with(self, object error) except -1:
+        if self.state == OPEN:
+            self.state = FAILED
+            self.value = error
+            self.settle()
+        return 0
+
+    def reply(self, value):
+        """Send ``value`` to the caller; later replies to the same call are dropped."""
+        self.reply_with(value)
+
+    cdef int settle(self) except -1:
+        """The outcome is known: wake whoever waits."""
+        cdef Process waiter
+        if self.timer.next != NULL:
+            wheel_remove(&self.scheduler.wheel, &self.timer)
+        if self.holder is not None:
+            self.holder.forget_call(self)
+        if self.link is not None:
+            link = self.link
+            self.link = None
+            if self.incoming:
+                link.send_outcome(self)
+                return 0
+            link.calls.pop(self.number, None)
+        if self.waiter is not None:
+            waiter = self.waiter
+            self.waiter = None
+            waiter.waiting_for = None
+            self.scheduler.enqueue(waiter)
+        elif self.callback is not None:
+            self.scheduler.enqueue(self)
+        return 0
+
+    cdef int on_timer(self, Scheduler scheduler) except -1:
+        return self.fail_with(CallTimeout(self.server, self.timeout_s))
+
+    cdef int run(self, Scheduler scheduler) except -1:
+        callback, context = self.callback, self.context
+        self.callback = None
+        if callback is not None:
+            scheduler.identify(None)
+            if context is None:
+                callback(self)
+            else:
+                context.run(callback, self)
+        return 1
+
+    # --- the future that the caller awaits
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.state == REPLIED:
+            Py_INCREF(self.value)
+            zc_stop_with(<PyObject*>self.value)
+            raise StopIteration
+        if self.state != OPEN:
+            self.result()
+        self._asyncio_future_blocking = True
+        return self
+
+    def get_loop(self):
+        return self.scheduler.loop
+
+    @property
+    def _loop(self):
+        return self.scheduler.loop
+
+    def add_done_callback(self, callback, *, context=None):
+        if self.state != OPEN:
+            self.scheduler.loop.call_soon(callback, self, context=context)
+        else:
+            self.callback = callback
+            self.context = context
+
+    def remove_done_callback(self, callback):
+        removed = 0 if self.callback is None else 1
+        self.callback = None
+        return removed
+
+    def done(self):
+        return self.state != OPEN
+
+    def cancelled(self):
+        return self.state == CANCELLED
+
+    def cancel(self, msg=None):
+        if self.state != OPEN:
+            return False
+        self.state = CANCELLED
+        self.value = CancelledError() if msg is None else CancelledError(msg)
+        self.settle()
+        return True
+
+    def exception(self):
+        if self.state == OPEN:
+            raise InvalidStateError("the call has no outcome yet")
+        if self.state == CANCELLED:
+            raise self.value
+        return self.value if self.state == FAILED else None
+
+    def result(self):
+        if self.state == REPLIED:
+            return self.value
+        if self.state == OPEN:
+            raise InvalidStateError("the call has no outcome yet")
+        raise self.value
+
+    def __repr__(self):
+        return f"Call({self.method or ''}{self.request!r})"

@@ -1,0 +1,718 @@
+# The process: stepping, serving, ending, and the face it shows to asyncio.
+#
+#    COROUTINE   runs a coroutine to its end
+#    SERVING     waits for messages and calls plain handlers with them
+#    HANDLING    a server whose async handler has not finished: other messages wait
+#    SLOW        a server on a path written in Python: starting, a Control result, stopping, crashing
+#
+# A process that is told to exit while it does not run is put in the run queue and unwound in its own turn; one that
+# runs is unwound when its step ends. Only then do its names go, and after them EXIT and DOWN.
+
+cdef enum Phase:
+    COROUTINE
+    SERVING
+    HANDLING
+    SLOW
+
+cdef Process running = None         # the process whose code runs now: the only global of the core
+
+cdef int UNWIND_THROWS_MAX = 16     # a coroutine that swallows ProcessExit this often is closed instead
+
+
+@cython.final
+cdef class Bonds:
+    """What most processes lack: links, monitors, names, callbacks; made when the first is needed."""
+    cdef dict links                 # Pid -> None: a set that keeps its order, so that runs can be replayed
+    cdef dict monitors              # Ref -> Pid or (name, node): what this process watches
+    cdef dict watchers              # Ref -> Pid: who watches it
+    cdef list names
+    cdef list callbacks             # as a Task: (callback, context)
+    cdef Pid parent                 # its exit stops a server
+    cdef object label
+    cdef object name                # as a Task
+    cdef int cancelling
+
+
+@cython.final
+cdef class Process(Runnable):
+    """A mailbox and what reads it: a coroutine, or a server object with handlers. Looks like a Task to asyncio."""
+    cdef Ring mailbox
+    cdef Scheduler scheduler
+    cdef readonly uint64_t id       # 0: a stand-in for a Task, not in the process table
+    cdef object coroutine
+    cdef object context             # None: the node's
+    cdef object waiting_for         # the Call or future this process waits for
+    cdef object thrown              # raised in the coroutine at its next step
+    cdef object wakeup_callback
+    cdef object server
+    cdef Behaviour behaviour
+    cdef object handled             # the message whose handler has not finished
+    cdef Call open_calls            # taken from the mailbox, not replied to yet
+    cdef Bonds bonds
+    cdef Receive receiver
+    cdef object outcome             # result, exception or exit reason, see the flags
+    cdef object __weakref__
+    cdef uint32_t credit            # receives left in this step
+    cdef uint8_t phase
+    cdef uint8_t waiting            # for the mailbox
+    cdef uint8_t timed_out
+    cdef uint8_t stepping
+    cdef uint8_t in_context
+    cdef uint8_t trapping
+    cdef uint8_t dying              # outcome holds the reason
+    cdef uint8_t ended
+    cdef uint8_t failed             # outcome holds an exception
+    cdef uint8_t was_cancelled
+    cdef uint8_t must_cancel
+    cdef uint8_t blocking
+
+    def __dealloc__(self):
+        if self.timer.next != NULL:
+            wheel_remove(&self.scheduler.wheel, &self.timer)
+        ring_clear(&self.mailbox)
+
+    cdef inline Bonds bond(self):
+        if self.bonds is None:
+            self.bonds = Bonds.__new__(Bonds)
+        return self.bonds
+
+    cdef inline Pid pid_of(self):
+        return new_pid(self.scheduler.node, self.scheduler.incarnation, self.id)
+
+    # --- the mailbox
+    cdef inline int deliver(self, object message) except -1:
+        if self.ended or self.dying:
+            return 0
+        ring_push(&self.mailbox, message)
+        if self.waiting:
+            self.waiting = 0
+            self.scheduler.enqueue(self)
+        return 0
+
+    cdef int on_timer(self, Scheduler scheduler) except -1:
+        if self.waiting:
+            self.waiting = 0
+            self.timed_out = 1
+            scheduler.enqueue(self)
+        return 0
+
+    cdef int run(self, Scheduler scheduler) except -1:
+        if self.ended:
+            return 1
+        if self.dying:
+            self.unwind()
+            self.end(self.outcome)
+            return 4
+        if self.phase == SERVING:
+            return self.serve(scheduler)
+        return self.step(scheduler)
+
+    # --- a server's messages
+    cdef int serve(self, Scheduler scheduler) except -1:
+        global running
+        cdef uint32_t count = 0
+        cdef PyObject* message
+        cdef Process outer = running
+        scheduler.identify(None)
+        running = self
+        self.waiting = 0
+        self.stepping = 1
+        try:
+            if self.timer.next != NULL:             # any message cancels a handler's timeout_s
+                wheel_remove(&scheduler.wheel, &self.timer)
+            if self.timed_out:
+                self.timed_out = 0
+                if self.mailbox.used == 0:
+                    self.handle(scheduler, TIMEOUT)
+            while self.mailbox.used and count < scheduler.server_messages_max and self.phase == SERVING:
+                message = ring_pop(&self.mailbox)
+                taken = <object>message
+                Py_DECREF(taken)
+                count += 1
+                self.handle(scheduler, taken)
+                if self.dying or self.ended:
+                    break
+        finally:
+            self.stepping = 0
+            running = outer
+        self.rest(scheduler)
+        return count + 1
+
+    cdef int rest(self, Scheduler scheduler) except -1:
+        """Between two messages: continue in a later turn, or wait for the mailbox."""
+        if self.ended:
+            return 0
+        if self.dying:
+            scheduler.enqueue(self)
+        elif self.phase == SERVING:
+            if self.mailbox.used or self.timed_out:
+                scheduler.enqueue(self)
+            else:
+                self.waiting = 1
+        return 0
+
+    cdef int handle(self, Scheduler scheduler, object message) except -1:
+        """Give one message to its handler, and see to what the handler returns."""
+        cdef PyObject* result = NULL
+        cdef Behaviour behaviour = self.behaviour
+        cdef Call call
+        try:
+            if type(message) is Call:
+                call = <Call>message
+                if call.state != OPEN:
+                    call = None                     # nobody waits any more; it is handled all the same
+                if (<Call>message).method is None:
+                    result = invoke(behaviour.handle_call, self.server, (<Call>message).request, message)
+                else:
+                    function = behaviour.calls.get((<Call>message).method)
+                    if function is None:
+                        (<Call>message).fail_with(NoSuchMethod(behaviour.name, "call", (<Call>message).method))
+                        return 0
+                    result = invoke_with(function, self.server, (<Call>message).request, (<Call>message).keywords)
+            elif type(message) is Cast:
+                if (<Cast>message).method is None:
+                    result = invoke(behaviour.handle_cast, self.server, (<Cast>message).request, None)
+                else:
+                    function = behaviour.casts.get((<Cast>message).method)
+                    if function is None:
+                        scheduler.hooks.on_no_such_cast(behaviour.name, (<Cast>message).method)
+                        return 0
+                    result = invoke_with(function, self.server, (<Cast>message).request, (<Cast>message).keywords)
+            elif type(message) is Exit and self.bonds is not None and self.bonds.parent == (<Exit>message).pid:
+                self.take_path(behaviour.stopping(self.server, (<Exit>message).reason), message)
+                return 0
+            else:
+                result = invoke(behaviour.handle_info, self.server, message, None)
+        except BaseException as error:
+            self.crash(message, error)
+            return 0
+        value = <object>result
+        Py_DECREF(value)
+        return self.handled_with(message, value)
+
+    cdef int handled_with(self, object message, object value) except -1:
+        if PyCoro_CheckExact(value):
+            self.handled = message
+            self.coroutine = value
+            self.phase = HANDLING
+            if self.context is None:
+                self.context = PyContext_Copy(self.scheduler.context)
+            self.step(self.scheduler)
+        elif isinstance(value, Control):
+            if type(value) is NoReply and (<NoReply>value).timeout_s is None:
+                if type(message) is Call:
+                    self.hold_call(<Call>message)
+            else:
+                self.take_path(self.behaviour.controlled(self.server, message, value), message)
+        elif type(message) is Call:
+            (<Call>message).reply_with(value)
+        return 0
+
+    cdef int take_path(self, object coroutine, object message) except -1:
+        """Run ``coroutine`` on behalf of the server, before any other message."""
+        self.handled = message
+        self.coroutine = coroutine
+        self.phase = SLOW
+        return self.step(self.scheduler)
+
+    cdef int crash(self, object message, object error) except -1:
+        if self.phase == SLOW:                      # a path of the framework ends the server, it does not recover
+            if type(error) is ProcessExit:
+                self.die(error.reason)
+            else:
+                self.die(self.scheduler.hooks.on_crash(self, error))
+            return 0
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self.die(Shutdown(type(error).__name__))
+            self.scheduler.hooks.on_interrupt(error)
+            return 0
+        return self.take_path(self.behaviour.crashed(self.server, message, error), message)
+
+    cdef int path_ended(self, object value) except -1:
+        """An async handler or a slow path returned."""
+        message = self.handled
+        self.handled = None
+        self.coroutine = None
+        if self.phase == HANDLING:
+            self.phase = SERVING
+            self.handled_with(message, value)
+        else:
+            self.phase = SERVING
+            if type(message) is Call:
+                self.hold_call(<Call>message)
+        if not self.stepping:
+            self.rest(self.scheduler)
+        return 0
+
+    cdef int hold_call(self, Call call) except -1:
+        """Remember a call that is taken and not replied to, so that our end fails it."""
+        if call.state != OPEN or call.holder is not None:
+            return 0
+        call.holder = self
+        call.next_open = self.open_calls
+        if self.open_calls is not None:
+            self.open_calls.previous_open = call
+        self.open_calls = call
+        return 0
+
+    cdef int forget_call(self, Call call) except -1:
+        if call.previous_open is not None:
+            call.previous_open.next_open = call.next_open
+        else:
+            self.open_calls = call.next_open
+        if call.next_open is not None:
+            call.next_open.previous_open = call.previous_open
+        call.next_open = None
+        call.previous_open = None
+        call.holder = None
+        return 0
+
+    # --- stepping a coroutine
+    cdef int step(self, Scheduler scheduler) except -1:
+        """Run the coroutine until it waits or ends. Returns the work done, in messages."""
+        global running
+        cdef PyObject* yielded = NULL
+        cdef PySendResult status
+        cdef Process outer = running
+        cdef object outer_identity = scheduler.identity
+        cdef uint8_t outer_stepping = self.stepping
+        cdef uint32_t spent
+        if self.waiting_for is not None and self.thrown is None:
+            return 1                                # woken for the mailbox while it waits for something else
+        context = self.context if not self.in_context else None
+        scheduler.identify(self)
+        running = self
+        self.waiting = 0
+        self.stepping = 1
+        self.credit = scheduler.receives_max
+        error = None
+        value = None
+        if context is not None:
+            PyContext_Enter(context)
+        try:
+            if self.thrown is None:
+                status = PyIter_Send(<PyObject*>self.coroutine, Py_None, &yielded)
+                if status == PYGEN_ERROR:
+                    reraise()
+                value = <object>yielded
+                Py_DECREF(value)
+            else:
+                if self.timer.next != NULL:
+                    wheel_remove(&scheduler.wheel, &self.timer)
+                self.timed_out = 0
+                thrown = self.thrown
+                self.thrown = None
+                self.must_cancel = 0
+                value = self.coroutine.throw(thrown)
+                status = PYGEN_NEXT
+        except StopIteration as stop:
+            value = stop.value
+            status = PYGEN_RETURN
+        except BaseException as raised:
+            error = raised
+            status = PYGEN_ERROR
+        finally:
+            if context is not None:
+                PyContext_Exit(context)
+            self.stepping = outer_stepping
+            running = outer
+            if outer is not None:
+                scheduler.identify(outer_identity)
+        spent = scheduler.receives_max + 1 - self.credit
+        if self.dying and status != PYGEN_NEXT:     # told to exit while it ran: its own end comes too late
+            status = PYGEN_NEXT
+            value = self
+        if status == PYGEN_NEXT:
+            self.wait_for(scheduler, value)
+        elif status == PYGEN_RETURN:
+            self.returned(value)
+        else:
+            self.raised(error)
+        return spent
+
+    cdef int wait_for(self, Scheduler scheduler, object yielded) except -1:
+        """The coroutine yielded what it waits for."""
+        cdef Call call
+        if self.dying:
+            scheduler.enqueue(self)
+        elif yielded is self:                       # the mailbox
+            if self.thrown is not None:
+                scheduler.enqueue(self)
+        elif type(yielded) is Call:
+            call = <Call>yielded
+            call._asyncio_future_blocking = False
+            if call.state != OPEN:
+                scheduler.enqueue(self)
+                return 0
+            call.waiter = self
+            self.waiting_for = call
+            if self.must_cancel:
+                self.must_cancel = 0
+                self.thrown = None
+                call.cancel()
+        elif yielded is None:                       # asyncio.sleep(0): one iteration of the loop
+            scheduler.loop.call_soon(self.step_in_context, context=self.context or scheduler.context)
+        else:
+            self.wait_for_future(scheduler, yielded)
+        return 0
+
+    cdef int wait_for_future(self, Scheduler scheduler, object future) except -1:
+        blocking = getattr(future, "_asyncio_future_blocking", None)
+        problem = None
+        if blocking is None:
+            problem = f"Process got bad yield: {future!r}"
+        elif asyncio.futures._get_loop(future) is not scheduler.loop:
+            problem = f"Process {self!r} got Future {future!r} attached to a different loop"
+        elif not blocking:
+            problem = f"yield was used instead of yield from in process {self!r} with {future!r}"
+        if problem is not None:
+            self.thrown = RuntimeError(problem)
+            scheduler.enqueue(self)
+            return 0
+        future._asyncio_future_blocking = False
+        if self.wakeup_callback is None:
+            self.wakeup_callback = self.wakeup
+        self.waiting_for = future
+        future.add_done_callback(self.wakeup_callback, context=self.context or scheduler.context)
+        if self.must_cancel:
+            if future.cancel(msg=self.thrown.args[0] if self.thrown.args else None):
+                self.must_cancel = 0
+                self.thrown = None
+        return 0
+
+    def wakeup(self, future):
+        """A future we wait for is done; we are in a callback of the loop, in our own context: step at once."""
+        if future is not self.waiting_for:
+            return
+        self.waiting_for = None
+        try:
+            future.result()
+        except BaseException as error:
+            if self.thrown is None:
+                self.thrown = error
+        self.step_in_context()
+
+    def step_in_context(self):
+        if self.ended or self.stepping or self.waiting_for is not None:
+            return
+        if self.dying:
+            self.scheduler.enqueue(self)
+            return
+        self.in_context = 1
+        try:
+            self.step(self.scheduler)
+        finally:
+            self.in_context = 0
+            self.scheduler.identify(None)
+
+    cdef int returned(self, object value) except -1:
+        if self.phase != COROUTINE:
+            return self.path_ended(value)
+        if self.must_cancel:
+            self.was_cancelled = 1
+            return self.end_as_task(self.thrown, Shutdown("cancelled"), 1)
+        return self.end_as_task(value, Normal(), 0)
+
+    cdef int raised(self, object error) except -1:
+        if self.phase == HANDLING:
+            message = self.handled
+            self.coroutine = None
+            self.phase = SERVING
+            self.crash(message, error)
+            if not self.stepping:
+                self.rest(self.scheduler)
+            return 0
+        if self.phase == SLOW:
+            self.coroutine = None
+            return self.crash(self.handled, error)
+        if isinstance(error, CancelledError):
+            self.was_cancelled = 1
+            self.end_as_task(error, Shutdown("cancelled"), 1)
+        elif type(error) is ProcessExit:
+            self.end_as_task(error, error.reason, 1)
+        else:
+            reason = Normal() if self.id == 0 else self.scheduler.hooks.on_crash(self, error)
+            self.end_as_task(error, reason, 1)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise error
+        return 0
+
+    cdef int end_as_task(self, object outcome, object reason, uint8_t failed) except -1:
+        self.coroutine = None
+        self.end(reason)
+        self.outcome = outcome
+        self.failed = failed
+        return 0
+
+    # --- the end
+    cdef int die(self, object reason) except -1:
+        """End with ``reason`` as soon as the process is not running."""
+        if self.dying or self.ended:
+            return 0
+        self.dying = 1
+        self.outcome = reason
+        self.waiting = 0
+        self.scheduler.enqueue(self)
+        return 0
+
+    cdef int unwind(self) except -1:
+        """Raise ProcessExit in the coroutine so that it frees what it holds; it cannot stay alive by catching it."""
+        global running
+        cdef Process outer = running
+        cdef int throws = 0
+        self.stop_waiting()
+        if self.coroutine is None:
+            return 0
+        coroutine, self.coroutine = self.coroutine, None
+        context = self.context
+        running = self
+        if context is not None:
+            PyContext_Enter(context)
+        try:
+            while throws < UNWIND_THROWS_MAX:
+                throws += 1
+                coroutine.throw(ProcessExit(self.outcome))
+            coroutine.close()
+        except (ProcessExit, StopIteration, CancelledError):
+            pass
+        except BaseException as error:
+            self.scheduler.hooks.on_unwind_error(self, error)
+        finally:
+            if context is not None:
+                PyContext_Exit(context)
+            running = outer
+        return 0
+
+    cdef int stop_waiting(self) except -1:
+        cdef Call call
+        waiting_for, self.waiting_for = self.waiting_for, None
+        if type(waiting_for) is Call:
+            call = <Call>waiting_for
+            call.waiter = None
+            call.cancel()
+        elif waiting_for is not None:
+            waiting_for.remove_done_callback(self.wakeup_callback)
+            waiting_for.cancel()
+        return 0
+
+    cdef int end(self, object reason) except -1:
+        """Leave the tables, fail who waits for a reply, then tell links and monitors, in this order."""
+        cdef PyObject* message
+        cdef Bonds bonds = self.bonds
+        if self.ended:
+            return 0
+        self.ended = 1
+        self.outcome = reason
+        self.waiting = 0
+        if self.timer.next != NULL:
+            wheel_remove(&self.scheduler.wheel, &self.timer)
+        if self.id:
+            self.scheduler.leave_table(self)
+        handled, self.handled = self.handled, None
+        if type(handled) is Call:
+            (<Call>handled).fail_with(ServerExited(self.pid_of(), reason))
+        while self.open_calls is not None:
+            self.open_calls.fail_with(ServerExited(self.pid_of(), reason))
+        while self.mailbox.used:
+            message = ring_pop(&self.mailbox)
+            left = <object>message
+            Py_DECREF(left)
+            if type(left) is Call:
+                (<Call>left).fail_with(ServerExited(self.pid_of(), reason))
+        ring_clear(&self.mailbox)
+        self.coroutine = self.server = self.behaviour = self.receiver = self.wakeup_callback = None
+        if bonds is not None:
+            self.scheduler.tell_bonds(self, bonds, reason)
+            if bonds.callbacks is not None:
+                callbacks, bonds.callbacks = bonds.callbacks, None
+                for callback, context in callbacks:
+                    self.scheduler.loop.call_soon(callback, self, context=context)
+        return 0
+
+    # --- the face of a Task
+    def __repr__(self):
+        if self.id:
+            return f"<Process {self.pid_of()!r}>"
+        return f"<Process {self._state.lower()} name={self.get_name()!r} coro={self.coroutine!r}>"
+
+    def __await__(self):
+        cdef Outcome outcome = Outcome.__new__(Outcome)
+        outcome.process = self
+        return outcome
+
+    __iter__ = __await__
+
+    def get_loop(self):
+        return self.scheduler.loop
+
+    @property
+    def _loop(self):
+        return self.scheduler.loop
+
+    @property
+    def _asyncio_future_blocking(self):
+        return bool(self.blocking)
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, value):
+        self.blocking = 1 if value else 0
+
+    def get_coro(self):
+        return self.coroutine
+
+    @property
+    def _coro(self):
+        return self.coroutine
+
+    def get_context(self):
+        return self.context if self.context is not None else self.scheduler.context
+
+    def get_name(self):
+        name = None if self.bonds is None else self.bonds.name
+        return f"Process-{self.id}" if name is None else name
+
+    def set_name(self, value):
+        self.bond().name = str(value)
+
+    def done(self):
+        return bool(self.ended)
+
+    def cancelled(self):
+        return bool(self.was_cancelled)
+
+    def cancelling(self):
+        return 0 if self.bonds is None else self.bonds.cancelling
+
+    def uncancel(self):
+        if self.bonds is not None and self.bonds.cancelling > 0:
+            self.bonds.cancelling -= 1
+            if self.bonds.cancelling == 0:
+                self.must_cancel = 0
+                if type(self.thrown) is CancelledError:
+                    self.thrown = None
+        return self.cancelling()
+
+    def cancel(self, msg=None):
+        if self.ended:
+            return False
+        self.bond()
+        self.bonds.cancelling += 1
+        if self.waiting_for is not None and self.waiting_for.cancel(msg=msg):
+            return True
+        self.must_cancel = 1
+        self.thrown = CancelledError() if msg is None else CancelledError(msg)
+        if not self.stepping:
+            self.scheduler.enqueue(self)
+        return True
+
+    def result(self):
+        if not self.ended:
+            raise InvalidStateError("Result is not ready.")
+        if self.failed:
+            raise self.outcome
+        return self.outcome
+
+    def exception(self):
+        if not self.ended:
+            raise InvalidStateError("Exception is not set.")
+        if self.was_cancelled:
+            raise self.outcome
+        return self.outcome if self.failed else None
+
+    def add_done_callback(self, callback, *, context=None):
+        if context is None:
+            context = contextvars.copy_context()
+        if self.ended:
+            self.scheduler.loop.call_soon(callback, self, context=context)
+        elif self.bond().callbacks is None:
+            self.bonds.callbacks = [(callback, context)]
+        else:
+            self.bonds.callbacks.append((callback, context))
+
+    def remove_done_callback(self, callback):
+        if self.bonds is None or self.bonds.callbacks is None:
+            return 0
+        kept = [entry for entry in self.bonds.callbacks if entry[0] != callback]
+        removed = len(self.bonds.callbacks) - len(kept)
+        self.bonds.callbacks = kept
+        return removed
+
+    @property
+    def _callbacks(self):
+        return None if self.bonds is None else self.bonds.callbacks
+
+    @property
+    def _must_cancel(self):
+        return bool(self.must_cancel)
+
+    @property
+    def _cancel_message(self):
+        return self.outcome.args[0] if self.was_cancelled and self.outcome.args else None
+
+    @property
+    def _source_traceback(self):
+        return None
+
+    @property
+    def _log_traceback(self):
+        return False
+
+    @_log_traceback.setter
+    def _log_traceback(self, value):
+        pass
+
+    @property
+    def _log_destroy_pending(self):
+        return False
+
+    @_log_destroy_pending.setter
+    def _log_destroy_pending(self, value):
+        pass
+
+    @property
+    def _state(self):
+        return "CANCELLED" if self.was_cancelled else "FINISHED" if self.ended else "PENDING"
+
+    @property
+    def _fut_waiter(self):
+        return self.waiting_for
+
+    @property
+    def _exception(self):
+        return self.outcome if self.failed else None
+
+    def _make_cancelled_error(self):
+        return self.outcome if self.was_cancelled else CancelledError()
+
+    def get_stack(self, *, limit=None):
+        return asyncio.base_tasks._task_get_stack(self, limit)
+
+    def print_stack(self, *, limit=None, file=None):
+        return asyncio.base_tasks._task_print_stack(self, limit, file)
+
+
+cdef int reraise() except -1:
+    return -1
+
+
+cdef PyObject* invoke(object function, object server, object first, object second) except NULL:
+    """Call handler(server, first) or handler(server, first, second)."""
+    cdef PyObject* arguments[3]
+    arguments[0] = <PyObject*>server
+    arguments[1] = <PyObject*>first
+    arguments[2] = <PyObject*>second
+    return PyObject_Vectorcall(<PyObject*>function, arguments, 2 if second is None else 3, NULL)
+
+
+cdef PyObject* invoke_with(object function, object server, object positional, dict keywords) except NULL:
+    """Call a typed method: function(server, *positional, **keywords)."""
+    cdef PyObject* arguments[7]
+    cdef Py_ssize_t count = len(<tuple>positional)
+    cdef Py_ssize_t position
+    if keywords is None and count < 7:
+        arguments[0] = <PyObject*>server
+        for position in range(count):
+            arguments[position + 1] = PyTuple_GET_ITEM(positional, position)
+        return PyObject_Vectorcall(<PyObject*>function, arguments, count + 1, NULL)
+    full = (server, *positional)
+    return PyObject_Call(<PyObject*>function, <PyObject*>full, NULL if keywords is None else <PyObject*>keywords)

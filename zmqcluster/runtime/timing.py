@@ -1,0 +1,88 @@
+"""How fast a cluster reacts: every interval, with its formula.
+
+    beat ──beat_ms──> beat ──> ...                          stalled: the loop did not turn for stalled_ms
+      └──────── silence_ms = beats_lost × beat_ms + delay ──────────> down
+
+Rules: all in whole milliseconds; all nodes of a cluster use the same. ``Timing`` refuses what can't work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zmqcluster.constants import SETUP_MS_MAX
+from zmqcluster.errors import ConfigError
+
+__all__ = ["Timing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The intervals of a node; ``Timing.lan()`` unless told otherwise.
+
+    Attributes:
+        beat_ms: between two signs of life, sent by a thread of their own.
+        silence_ms: a peer unheard for longer is down: beats that may be lost × beat_ms + the longest delay.
+        stalled_ms: a loop that did not turn for longer is stalled: beat_ms, so that it shows within two beats.
+        tick_ms: between two turns of the node's clockwork: beat_ms / 4, so that a lag is told to a quarter of a beat.
+        verify_ms: between two checks that the peer still knows the session: silence_ms.
+        goodbye_ms: how long a leaving node waits for its peers: half of silence_ms, at least 500.
+        setup_ms: a handshake that takes longer has failed. Source: OTP net_setuptime.
+        retry_ms: before the second attempt to connect; doubled at each failure, with jitter.
+        retry_ms_max: the longest wait between attempts.
+        rejoin_ms: for how long topologies do not look for a node that said goodbye.
+    """
+
+    beat_ms: int
+    silence_ms: int
+    stalled_ms: int
+    tick_ms: int
+    verify_ms: int
+    goodbye_ms: int
+    setup_ms: int = SETUP_MS_MAX
+    retry_ms: int = 50
+    retry_ms_max: int = 5_000
+    rejoin_ms: int = 30_000
+
+    def __post_init__(self) -> None:
+        rules = (
+            (self.tick_ms >= 1, "tick_ms is at least 1"),
+            (self.tick_ms <= self.beat_ms, "a tick is not longer than a beat, or every beat tells of a lag"),
+            (self.silence_ms > 3 * self.beat_ms, "silence_ms is more than 3 beats: one lost beat is no silence"),
+            (self.stalled_ms >= 2 * self.tick_ms, "stalled_ms is at least 2 ticks: a lag of one tick is usual"),
+            (self.verify_ms >= self.tick_ms, "verify_ms is at least a tick"),
+            (self.goodbye_ms < self.setup_ms, "goodbye_ms is less than setup_ms"),
+            (0 < self.retry_ms <= self.retry_ms_max, "retry_ms is more than 0 and not above retry_ms_max"),
+            (self.rejoin_ms >= 0, "rejoin_ms is not negative"),
+        )
+        for holds, rule in rules:
+            if not holds:
+                raise ConfigError(f"Timing: {rule}; got {self}")
+
+    @classmethod
+    def of(cls, beat_ms: int, *, beats_lost: int, delay_ms: int) -> Timing:
+        """Derive all from the interval of beats, how many of them may be lost, and the longest delay."""
+        silence_ms = beats_lost * beat_ms + delay_ms
+        return cls(
+            beat_ms=beat_ms,
+            silence_ms=silence_ms,
+            stalled_ms=beat_ms,
+            tick_ms=beat_ms // 4,
+            verify_ms=silence_ms,
+            goodbye_ms=min(max(500, silence_ms // 2), SETUP_MS_MAX // 2),
+        )
+
+    @classmethod
+    def local(cls) -> Timing:
+        """Nodes of one host: down after 0.6 s of silence."""
+        return cls.of(100, beats_lost=5, delay_ms=100)
+
+    @classmethod
+    def lan(cls) -> Timing:
+        """One data centre: down after 2 s."""
+        return cls.of(250, beats_lost=7, delay_ms=250)
+
+    @classmethod
+    def wan(cls) -> Timing:
+        """Several regions: down after 10 s."""
+        return cls.of(1_000, beats_lost=8, delay_ms=2_000)

@@ -1,0 +1,121 @@
+"""The layout of every frame but DATA's envelopes, which are the core's. All numbers are big endian.
+
+    DATA      1   u8 kind | u64 epoch | u64 seq | u64 acked | envelopes            seq 0: no envelopes, only acked
+    control 2-7   u8 kind | msgpack map                                            see wire/schema
+    BEAT     16   u8 kind | u64 incarnation | u8 n | name | u64 number | u32 lag_ms
+    DELTA    17   u8 kind | u64 incarnation | u8 n | name | u8 n | topic | message
+
+DATA and control travel on links, BEAT and DELTA as gossip: lossy, and for everybody who subscribed.
+Rule: a frame is parsed here once and fully; what is malformed is a ``DecodeError`` with its offset.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from zmqcluster.constants import NODE_NAME_BYTES_MAX
+from zmqcluster.errors import ConfigError, DecodeError
+
+__all__ = [
+    "BeatFrame",
+    "DeltaFrame",
+    "Kind",
+    "beat_prefix",
+    "decode_gossip",
+    "delta_frame",
+]
+
+
+class Kind(IntEnum):
+    """The first byte of a frame."""
+
+    DATA = 1
+    HELLO = 2
+    WELCOME = 3
+    REFUSED = 4
+    READY = 5
+    GOODBYE = 6
+    GOODBYE_ACK = 7
+    BEAT = 16
+    DELTA = 17
+
+
+HEAD = struct.Struct(">BQB")  # kind, incarnation, length of the name
+BEAT_TAIL = struct.Struct(">QI")  # number, lag_ms
+TOPIC_BYTES_MAX = 255
+
+assert NODE_NAME_BYTES_MAX < 2**8  # one byte of length in HEAD
+
+
+class BeatFrame(NamedTuple):
+    """A sign of life of one life of a node."""
+
+    name: str
+    incarnation: int
+    number: int
+    lag_ms: int
+
+
+class DeltaFrame(NamedTuple):
+    """A published message, still encoded."""
+
+    name: str
+    incarnation: int
+    topic: str
+    message: bytes
+
+
+def beat_prefix(name: str, incarnation: int) -> bytes:
+    """Return a BEAT up to its number, which the beat thread counts."""
+    return _head(Kind.BEAT, name, incarnation)
+
+
+def delta_frame(name: str, incarnation: int, topic: str, message: bytes) -> bytes:
+    """Return a DELTA.
+
+    Raises:
+        ConfigError: ``topic`` is longer than 255 bytes.
+    """
+    encoded = topic.encode()
+    if len(encoded) > TOPIC_BYTES_MAX:
+        raise ConfigError(f"a topic has at most {TOPIC_BYTES_MAX} bytes, not {len(encoded)}: {topic[:40]!r}...")
+    return b"".join((_head(Kind.DELTA, name, incarnation), bytes((len(encoded),)), encoded, message))
+
+
+def _head(kind: Kind, name: str, incarnation: int) -> bytes:
+    encoded = name.encode()
+    return HEAD.pack(kind, incarnation, len(encoded)) + encoded
+
+
+def decode_gossip(frame: bytes) -> BeatFrame | DeltaFrame:
+    """Parse a frame of the gossip channel.
+
+    Raises:
+        DecodeError: it is truncated, too long, or of another kind.
+    """
+    if len(frame) < HEAD.size:
+        raise DecodeError(len(frame), "truncated before the name")
+    kind, incarnation, name_bytes = HEAD.unpack_from(frame)
+    name, end = _text(frame, HEAD.size, name_bytes)
+    if kind == Kind.BEAT:
+        if len(frame) != end + BEAT_TAIL.size:
+            raise DecodeError(end, f"a beat ends with {BEAT_TAIL.size} bytes, not {len(frame) - end}")
+        return BeatFrame(name, incarnation, *BEAT_TAIL.unpack_from(frame, end))
+    if kind == Kind.DELTA:
+        if len(frame) <= end:
+            raise DecodeError(end, "truncated before the topic")
+        topic, start = _text(frame, end + 1, frame[end])
+        return DeltaFrame(name, incarnation, topic, frame[start:])
+    raise DecodeError(0, f"kind {kind} is none of gossip")
+
+
+def _text(frame: bytes, start: int, size: int) -> tuple[str, int]:
+    end = start + size
+    if end > len(frame):
+        raise DecodeError(len(frame), "truncated inside a name")
+    try:
+        return frame[start:end].decode(), end
+    except UnicodeDecodeError as error:
+        raise DecodeError(start + error.start, "a name that is not UTF-8") from None

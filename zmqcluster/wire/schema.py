@@ -1,0 +1,136 @@
+"""One table: kind of a control frame <-> message of the handshake <-> fields and their limits.
+
+    HELLO   {name, incarnation, cluster, versions, capabilities, links, gossip, to, epoch, attempt}
+    WELCOME {... all of HELLO, echo}      REFUSED {epoch, reason, detail}
+    READY   {epoch}      GOODBYE {epoch}      GOODBYE_ACK {epoch}
+
+Rules: a field that is missing, of another type or beyond its limit is a ``DecodeError`` that names it; a field that is
+not in the table is ignored, so a later version may add some. What comes out needs no further check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zmqcluster.constants import CONTROL_BYTES_MAX, NODE_NAME_BYTES_MAX
+from zmqcluster.errors import ConfigError, DecodeError, FrameTooLarge
+from zmqcluster.ids import NodeName
+from zmqcluster.protocol.handshake import Goodbye, GoodbyeAck, Hello, Introduction, Ready, Refused, Welcome
+from zmqcluster.wire.codec import pack, unpack
+from zmqcluster.wire.frames import Kind
+
+__all__ = ["Control", "decode_control", "encode_control"]
+
+Control = Hello | Welcome | Refused | Ready | Goodbye | GoodbyeAck
+Check = Callable[[Any], Any]  # returns the value as the message has it; ValueError with what it should be
+
+TEXT_CHARACTERS_MAX = 1_000
+TEXTS_MAX = 32
+
+
+def _node_name(value: Any) -> str:
+    if not isinstance(value, str) or len(value.encode()) > NODE_NAME_BYTES_MAX:
+        raise ValueError(f"a node name of at most {NODE_NAME_BYTES_MAX} bytes")
+    try:
+        return str(NodeName.parse(value))
+    except ConfigError:
+        raise ValueError("a node name like 'orders@10.0.0.7:7101'") from None
+
+
+def _u64(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**64:
+        raise ValueError("a number of 64 bits")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > TEXT_CHARACTERS_MAX:
+        raise ValueError(f"text of at most {TEXT_CHARACTERS_MAX} characters")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or len(value) > TEXTS_MAX:
+        raise ValueError(f"a list of at most {TEXTS_MAX} texts")
+    return tuple(_text(text) for text in value)
+
+
+def _versions(value: Any) -> tuple[int, int]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError("the least and the greatest version")
+    least, greatest = _u64(value[0]), _u64(value[1])
+    if least > greatest:
+        raise ValueError("the least and the greatest version")
+    return least, greatest
+
+
+INTRODUCTION: Mapping[str, Check] = {
+    "name": _node_name,
+    "incarnation": _u64,
+    "cluster": _text,
+    "versions": _versions,
+    "capabilities": _texts,
+    "links": _texts,
+    "gossip": _texts,
+}
+OFFER: Mapping[str, Check] = {"to": _text, "epoch": _u64, "attempt": _u64}
+EPOCH: Mapping[str, Check] = {"epoch": _u64}
+
+SCHEMA: Mapping[Kind, tuple[type[Control], Mapping[str, Check]]] = {
+    Kind.HELLO: (Hello, OFFER),
+    Kind.WELCOME: (Welcome, {**OFFER, "echo": _u64}),
+    Kind.REFUSED: (Refused, {**EPOCH, "reason": _text, "detail": _text}),
+    Kind.READY: (Ready, EPOCH),
+    Kind.GOODBYE: (Goodbye, EPOCH),
+    Kind.GOODBYE_ACK: (GoodbyeAck, EPOCH),
+}
+KINDS = {message: kind for kind, (message, _) in SCHEMA.items()}
+
+
+def encode_control(message: Control) -> bytes:
+    """Return the frame of ``message``.
+
+    Raises:
+        FrameTooLarge: its texts are too long for a control frame.
+    """
+    kind = KINDS[type(message)]
+    fields = {field: getattr(message, field) for field in SCHEMA[kind][1]}
+    if isinstance(message, Hello | Welcome):
+        fields |= {field: getattr(message.node, field) for field in INTRODUCTION}
+    frame = bytes((kind,)) + pack(fields)
+    if len(frame) > CONTROL_BYTES_MAX:
+        raise FrameTooLarge(len(frame), CONTROL_BYTES_MAX)
+    return frame
+
+
+def decode_control(frame: bytes) -> Control:
+    """Return the message in ``frame``.
+
+    Raises:
+        DecodeError: it is none, or one of its fields is not what the table says.
+    """
+    if not frame or len(frame) > CONTROL_BYTES_MAX:
+        raise DecodeError(0, f"a control frame has 1 to {CONTROL_BYTES_MAX} bytes, not {len(frame)}")
+    if frame[0] not in SCHEMA:
+        raise DecodeError(0, f"kind {frame[0]} is none of control")
+    message, checks = SCHEMA[Kind(frame[0])]
+    packed = unpack(frame[1:])
+    if not isinstance(packed, dict):
+        raise DecodeError(1, "a control frame holds a map")
+    fields = _checked(packed, checks)
+    if message in (Hello, Welcome):
+        fields["node"] = Introduction(**_checked(packed, INTRODUCTION))
+    return message(**fields)
+
+
+def _checked(packed: Mapping[Any, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
+    fields = {}
+    for field, check in checks.items():
+        if field not in packed:
+            raise DecodeError(1, f"field {field!r} is missing")
+        try:
+            fields[field] = check(packed[field])
+        except ValueError as error:
+            raise DecodeError(1, f"field {field!r} is {error}, not {packed[field]!r:.60}") from None
+    return fields
