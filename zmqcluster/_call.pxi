@@ -70,6 +70,10 @@ cdef class Call(Runnable):
         """Send ``value`` to the caller; later replies to the same call are dropped."""
         self.reply_with(value)
 
+    def fail(self, error not None):
+        """Let the caller's await raise ``error``."""
+        self.fail_with(error)
+
     cdef int settle(self) except -1:
         """The outcome is known: wake whoever waits."""
         cdef Process waiter

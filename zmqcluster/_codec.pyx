@@ -34,7 +34,7 @@ from zmqcluster._paths import describe, path_to_problem
 from zmqcluster.constants import BUFFER_BYTES_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX
 from zmqcluster.errors import DecodeError, EncodeError, FrameTooLarge
 
-__all__ = ["decode", "encode", "message", "register_message", "register_str"]
+__all__ = ["decode", "decode_varint", "encode", "encode_varint", "message", "register_message", "register_str"]
 
 
 cdef extern from *:

@@ -22,7 +22,7 @@ Nothing here is global but the process that runs now. Figures behind the design:
 cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -36,18 +36,17 @@ from zmqcluster._wheel cimport Entry, Wheel, wheel_add, wheel_next, wheel_remove
 
 import asyncio
 import contextvars
-import inspect
 import sys
 from asyncio import CancelledError, InvalidStateError
 
-from zmqcluster import constants
+from zmqcluster import constants, errors
 from zmqcluster._codec import decode, encode
 from zmqcluster.errors import (
-    CallingSelf, CallTimeout, ConfigError, EncodeError, FrameTooLarge, InternalError, LinkBusy, MailboxFull,
-    NameInUse, NoConnectionError, NoProcessError, NoSuchMethod, NotInProcess, NotRegistered, AlreadyRegistered,
-    ProcessExit, ServerExited, DecodeError,
+    AlreadyRegistered, CallingSelf, CallRefused, CallTimeout, ClusterError, ConfigError, DecodeError, EncodeError,
+    FrameTooLarge, InternalError, LinkBusy, MailboxFull, NoConnectionError, NoProcessError, NoSuchMethod, NotInProcess,
+    NotRegistered, ProcessExit, Refusal, ServerExited,
 )
-from zmqcluster.exits import Crashed, Kill, Killed, NoConnection, NoProcess, Normal, Shutdown
+from zmqcluster.exits import Kill, Killed, NoConnection, NoProcess, Normal, Shutdown
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:

@@ -18,6 +18,27 @@ def decode(data):
     return value
 
 
+def encode_varint(uint64_t value):
+    cdef char room[10]
+    cdef Buffer buffer
+    buffer.bytes = room
+    buffer.used = 0
+    buffer.room = sizeof(room)
+    put_varint(&buffer, value)
+    return PyBytes_FromStringAndSize(buffer.bytes, buffer.used)
+
+
+def decode_varint(bytes data not None):
+    cdef uint64_t value = 0
+    cdef Cursor cursor
+    cursor.start = cursor.at = PyBytes_AS_STRING(data)
+    cursor.end = cursor.start + PyBytes_GET_SIZE(data)
+    get_varint(&cursor, &value)
+    if cursor.at != cursor.end:
+        malformed(&cursor, cursor.at, f"{cursor.end - cursor.at} bytes after the value")
+    return value
+
+
 cdef int malformed(Cursor* cursor, const char* at, object problem) except -1:
     raise DecodeError(at - cursor.start, problem)
 

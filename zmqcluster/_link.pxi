@@ -369,31 +369,30 @@ cdef class Link:
 
 
 cdef tuple failure_code(object error):
+    """How the exception of a failed call travels: as a code and what belongs to it."""
     if type(error) is ServerExited:
         return "exited", error.reason
     if type(error) is NoProcessError:
         return "noproc", None
-    if type(error) is NoSuchMethod:
-        return "nomethod", (error.server, error.kind, error.method)
-    if isinstance(error, EncodeError):
-        return "badreply", (error.path, error.problem)
-    if isinstance(error, DecodeError):
-        return "badrequest", (error.offset, error.problem)
-    return "exited", repr(error)
+    if isinstance(error, ClusterError) and getattr(errors, type(error).__name__, None) is type(error):
+        return "error", (type(error).__name__, error.args)
+    return "refused", (type(error).__name__, str(error))
 
 
 cdef object failure_error(str code, object detail, object server):
-    """The exception for a FAIL envelope; raises when the peer sent nonsense."""
+    """The exception for a FAIL envelope; TypeError or ValueError when the peer sent nonsense."""
     if code == "exited":
         return ServerExited(server, detail)
     if code == "noproc":
         return NoProcessError(server)
-    if code == "nomethod":
-        return NoSuchMethod(*detail)
-    if code == "badreply":
-        return EncodeError(*detail)
-    if code == "badrequest":
-        return EncodeError("the request", f"the server's node cannot decode it: {detail[1]} (at byte {detail[0]})")
+    if code == "refused":
+        kind, text = detail
+        return CallRefused(server, kind, text)
+    if code == "error" and type(detail) is tuple:
+        name, fields = detail
+        cls = getattr(errors, name, None)
+        if isinstance(cls, type) and issubclass(cls, ClusterError):
+            return cls(*fields)
     return InternalError(f"unknown failure {code!r} from {server!r}")
 
 
@@ -599,7 +598,7 @@ cdef int receive_envelope(Scheduler scheduler, Link link, const char* at, uint32
                 receive_message(scheduler, link, &cursor, kind, process)
             else:
                 receive_signal(scheduler, link, &cursor, kind, process, id)
-    except (DecodeError, TypeError) as error:
+    except (DecodeError, TypeError, ValueError) as error:
         scheduler.hooks.on_undecodable(link.node, error)
     return 0
 
@@ -667,7 +666,7 @@ cdef int receive_outcome(Link link, Cursor* cursor, int kind) except -1:
         else:
             code = decode_value(cursor, 0)
             call.fail_with(failure_error(code, decode_value(cursor, 0), call.server))
-    except (DecodeError, TypeError) as error:
+    except (DecodeError, TypeError, ValueError) as error:
         call.fail_with(error)
         raise
     return 0

@@ -29,14 +29,13 @@ def path_to_problem(value: object, depth: int, fails: Callable[[object, int], bo
     """
     path = ROOT
     for _ in range(STEPS_MAX):
-        for step, child, is_key in _steps(value):
-            if fails(child, depth + 1):
-                break
-        else:
+        failing = next((part for part in _parts(value) if fails(part[1], depth + 1)), None)
+        if failing is None:
             return path
+        step, value, is_key = failing
         if is_key:
-            return f"the key {_shown(child)} of {path}"
-        path, value, depth = path + step, child, depth + 1
+            return f"the key {_shown(value)} of {path}"
+        path, depth = path + step, depth + 1
     return path + "…"
 
 
@@ -49,7 +48,7 @@ def describe(value: object) -> str:
     return f"a value of type {name} cannot cross a link"
 
 
-def _steps(value: object) -> Iterator[tuple[str, object, bool]]:
+def _parts(value: object) -> Iterator[tuple[str, object, bool]]:
     """The parts of ``value`` in the order of writing: step, part, and whether it is the key of a dict."""
     cls = type(value)
     shape = SHAPES.get(cls)

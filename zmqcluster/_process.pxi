@@ -222,6 +222,8 @@ cdef class Process(Runnable):
             else:
                 self.die(self.scheduler.hooks.on_crash(self, error))
             return 0
+        if type(error) is Refusal and type(message) is Call:
+            return (<Call>message).fail_with(error.error)
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.die(Shutdown(type(error).__name__))
             self.scheduler.hooks.on_interrupt(error)

@@ -12,9 +12,11 @@ ConfigError, for they would be one key of a dict but three texts.
 Source: libring, where the order of joins decides ties, and preference lists do not wrap; here neither is so.
 """
 cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -88,6 +90,7 @@ cdef extern from *:
 cdef enum:
     POINTS_MAX = 1 << 24  # 400 MB; ten thousand members of weight 3
     MEMBER_BYTES_MAX = 1 << 16
+    MEMBERS_FEW = 256  # so many are marked on the stack
 
 
 cdef struct Point:
@@ -195,9 +198,16 @@ cdef class HashRing:
         """
         cdef Py_ssize_t wanted = min(checked_number(count, "count"), len(self.members))
         cdef size_t at = first_point(self, key)
-        cdef bytearray is_found = bytearray(len(self.members))
+        cdef uint8_t few[MEMBERS_FEW]
+        cdef bytearray many
+        cdef uint8_t* is_found = few
         cdef list found = []
         cdef uint32_t index
+        if len(self.members) > MEMBERS_FEW:
+            many = bytearray(len(self.members))
+            is_found = <uint8_t*>PyByteArray_AS_STRING(many)
+        else:
+            memset(few, 0, len(self.members))
         while len(found) < wanted:
             index = self.points[at].member
             if not is_found[index]:

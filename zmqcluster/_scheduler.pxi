@@ -365,10 +365,24 @@ cdef class Scheduler(Inlet):
         self.enter_table(process)
         return self.admit(process, link, monitor, name, label)
 
-    def start_server(self, Behaviour behaviour not None, server, starting, *, bint link=False, bint monitor=False,
-                     bint isolated=False, Pid parent=None, label=None):
-        """Start a server process; ``starting`` is a coroutine that initialises ``server`` in it."""
+    def promise(self, server=None, timeout_s=None):
+        """A call that nobody has been asked: ``reply`` or ``fail`` settles it, or ``start_server`` takes it along."""
+        cdef Call call = Call.__new__(Call)
+        call.scheduler = self
+        call.server = server
+        if timeout_s is not None:
+            call.timeout_s = timeout_s
+            self.arm(call, timeout_s)
+        return call
+
+    def start_server(self, Behaviour behaviour not None, server, starting, *, Call promise=None, bint link=False,
+                     bint monitor=False, bint isolated=False, Pid parent=None, label=None):
+        """Start a server process; ``starting`` is a coroutine that initialises ``server`` in it.
+
+        ``promise`` fails with ServerExited when the process ends before ``starting`` replies to it.
+        """
         cdef Process process = self.new_process()
+        process.handled = promise
         process.behaviour = behaviour
         process.server = server
         process.coroutine = starting
@@ -499,6 +513,10 @@ cdef class Scheduler(Inlet):
         if link is None:
             link = self.hooks.connect(node)
         return link
+
+    def deliver(self, dest, message):
+        """Send ``message`` from outside of any process."""
+        self.send(dest, message)
 
     def call(self, dest, request, timeout_s, str method=None, dict keywords=None):
         """Put a request to ``dest``; the returned Call is awaited for the reply.

@@ -13,6 +13,7 @@ __all__ = [
     "AlreadyRunning",
     "AlreadyStarted",
     "AuthenticationFailed",
+    "CallRefused",
     "CallTimeout",
     "CallingSelf",
     "ClusterError",
@@ -37,6 +38,7 @@ __all__ = [
     "ProcessExit",
     "ProtocolError",
     "QuorumLost",
+    "Refusal",
     "RegistrationError",
     "RemoteProtocolError",
     "RestartsExceeded",
@@ -279,6 +281,27 @@ class NoMember(ClusterError, LookupError):
 
 class InternalError(ClusterError):
     """A bug of zmqcluster: please report it."""
+
+
+class CallRefused(ProcessError):
+    """{0.server} refused the call: {0.kind}: {0.text}. The server goes on."""
+
+    FIELDS = ("server", "kind", "text")
+    server: Any
+    kind: str
+    text: str
+
+
+class Refusal(Exception):
+    """Raised by a handler to let the call fail with ``error`` in the caller; the server goes on.
+
+    Any other exception of a handler is a failure of the server. Across nodes, errors of this package arrive as they
+    are, others as ``CallRefused`` with their kind and text.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class ProcessExit(BaseException):

@@ -76,8 +76,8 @@ PLANTED = {
         "zmqcluster/otp/task.py:2: an import stands inside a function",
     ),
     "an import inside a function of a .pyx": (
-        {"zmqcluster/_core.pyx": "cdef int run():\n    import json\n"},
-        "zmqcluster/_core.pyx:2: an import stands inside a function",
+        {"zmqcluster/_core.pyx": "cdef int run() except -1:\n    if x:\n        import json\n"},
+        "zmqcluster/_core.pyx:3: an import stands inside a function",
     ),
 }
 
@@ -127,6 +127,7 @@ ALLOWED = {
     },
     "modules of the core": {"zmqcluster/_core.pyx": "from zmqcluster._ring cimport HashRing  # owners\n"},
     "a module's own .pxd": {"zmqcluster/_wheel.pyx": "from zmqcluster._wheel cimport Wheel\n"},
+    "a condition in a .pyx": {"zmqcluster/_core.pyx": "if PY < 314:\n    from _asyncio import tasks\n"},
     "the word in prose": {"zmqcluster/_core.pyx": '"""Say import when you import.\n\nfrom here to there"""\n'},
 }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import combinations
 from typing import Generic, TypeVar
 
@@ -108,7 +109,7 @@ class CoreNetwork(Generic[C]):
             if pair not in self.cuts and pair not in self._sessions and all(name in self.cores for name in pair):
                 session = self._sessions[pair] = Session(pair)
                 for name, peer in (pair, pair[::-1]):
-                    self._on_link(name, peer, session, DETECTION_MS, lambda n=name, p=peer, s=session: self._up(n, p, s))
+                    self._on_link(name, peer, DETECTION_MS, partial(self._up, name, peer, session))
 
     def _up(self, name: str, peer: str, session: Session) -> None:
         if session.is_open:
@@ -120,15 +121,13 @@ class CoreNetwork(Generic[C]):
         session.is_open = False
         for name, peer in (pair, pair[::-1]):
             if name in session.upped and (core := self.cores.get(name)) is not None:
-                self._on_link(name, peer, None, DETECTION_MS, lambda n=name, p=peer, c=core: self._down(n, p, c))
+                self._on_link(name, peer, DETECTION_MS, partial(self._down, name, peer, core))
 
     def _down(self, name: str, peer: str, core: C) -> None:
         if self.cores.get(name) is core:
             self.perform(name, core.on_node_down(peer, self.now_ms))
 
-    def _on_link(
-        self, name: str, peer: str, session: Session | None, delays_ms: tuple[int, int], event: Callable[[], None]
-    ) -> None:
+    def _on_link(self, name: str, peer: str, delays_ms: tuple[int, int], event: Callable[[], None]) -> None:
         """Let ``event`` happen at ``name`` after everything that comes to it from ``peer`` before."""
         way = (name, peer)
         due_ms = max(self.now_ms + self.random.randint(*delays_ms), self._free_ms.get(way, 0))
@@ -150,7 +149,7 @@ class CoreNetwork(Generic[C]):
     def _send(self, name: str, peer: str, frame: bytes) -> None:
         session = self._sessions.get((min(name, peer), max(name, peer)))
         if session is not None and name in session.upped:
-            self._on_link(peer, name, session, DELAYS_MS, lambda: self._arrive(peer, name, session, frame))
+            self._on_link(peer, name, DELAYS_MS, partial(self._arrive, peer, name, session, frame))
 
     def _arrive(self, name: str, source: str, session: Session, frame: bytes) -> None:
         if session.is_open and name in session.upped:
@@ -160,7 +159,7 @@ class CoreNetwork(Generic[C]):
         for peer in self.names:
             reached = peer != name and (min(name, peer), max(name, peer)) not in self.cuts
             if reached and self.random.random() >= self.loss:
-                self.at(self.random.randint(*DELAYS_MS), lambda p=peer: self._give(p, name, frame))
+                self.at(self.random.randint(*DELAYS_MS), partial(self._give, peer, name, frame))
 
     def _give(self, name: str, source: str, frame: bytes) -> None:
         if (core := self.cores.get(name)) is not None:

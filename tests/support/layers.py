@@ -41,8 +41,9 @@ IMPURE = {"asyncio", "socket", "time", "random"}
 HOME_OF = {"zmq": f"{PACKAGE}/transport/zmq.py", "msgpack": f"{PACKAGE}/wire/codec.py"}
 
 _CYTHON = re.compile(
-    r"(?P<indent>\s*)(?:from\s+(?P<source>[\w.]+)\s+c?import\s+(?P<names>[^#]+)|c?import\s+(?P<plain>[^#]+))"
+    r"\s*(?:from\s+(?P<source>[\w.]+)\s+c?import\s+(?P<names>[^#]+)|c?import\s+(?P<plain>[^#]+))"
 )
+_FUNCTION = re.compile(r"\s*(async\s+)?(cdef|cpdef|def)\b.*\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +186,23 @@ class _Visitor(ast.NodeVisitor):
 
 
 def _cython_imports(path: str, text: str, modules: set[str]) -> Iterator[Import]:
-    """The imports of a Cython file, line by line; an indented one is taken to stand in a function."""
+    """The imports of a Cython file, line by line; what encloses one is read off the indentation."""
+    blocks: list[tuple[int, bool]] = []  # the open blocks: indentation, whether a function
     for line, content in enumerate(text.splitlines(), 1):
-        match = _CYTHON.fullmatch(content.split("#")[0].rstrip())
-        if match is None:
+        code = content.split("#")[0].rstrip()
+        if not code:
             continue
-        if match["source"]:
-            names = [name.split(" as ")[0].strip(" ()") for name in match["names"].split(",")]
-            targets = _targets(match["source"], names, modules)
-        else:
-            targets = [name.split(" as ")[0].strip() for name in match["plain"].split(",")]
-        for target in targets:
-            yield Import(path, line, target, bool(match["indent"]))
+        indentation = len(code) - len(code.lstrip())
+        while blocks and blocks[-1][0] >= indentation:
+            blocks.pop()
+        if code.endswith(":"):
+            blocks.append((indentation, _FUNCTION.match(code) is not None))
+        match = _CYTHON.fullmatch(code)
+        if match is not None:
+            in_function = any(is_function for _, is_function in blocks)
+            yield from (Import(path, line, target, in_function) for target in _cython_targets(match, modules))
+
+
+def _cython_targets(match: re.Match[str], modules: set[str]) -> list[str]:
+    names = [name.split(" as ")[0].strip(" ()") for name in (match["names"] or match["plain"]).split(",")]
+    return _targets(match["source"], names, modules) if match["source"] else names

@@ -85,7 +85,9 @@ def test_register_when_refused_100_times_then_nothing_is_kept() -> None:  # R28
     assert not core.is_holder(pid(A, 2))
 
 
-@pytest.mark.parametrize("keys", [[1, 1.0, True, "1", b"1"], [("k", 1), ("k", 1.0), ("k", True)], ["k", b"k", "ak", b"\xa1k"]])
+@pytest.mark.parametrize(
+    "keys", [[1, 1.0, True, "1", b"1"], [("k", 1), ("k", 1.0), ("k", True)], ["k", b"k", "\xa1k", b"\xa1k"]]
+)
 def test_register_when_keys_are_equal_but_not_the_same_then_each_is_its_own(keys: list[Any]) -> None:
     core = replica(A)
 
@@ -388,7 +390,8 @@ def test_conflict_when_a_split_heals_then_each_key_has_one_holder() -> None:  # 
         deliver(core, other, core.flush())
 
     assert a.view == b.view
-    assert [a.lookup(number) for number in range(10)] == [(pid((A, B)[number % 2], number), None) for number in range(10)]
+    expected = [(pid((A, B)[number % 2], number), None) for number in range(10)]
+    assert [a.lookup(number) for number in range(10)] == expected
     assert [len(core._own.entries) for core in (a, b)] == [5, 5]
 
 

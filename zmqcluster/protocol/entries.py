@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from zmqcluster.core import decode, encode, message, xxh64
+from zmqcluster.core import decode, encode, hash64, message
 from zmqcluster.ids import Pid
 
 __all__ = ["Change", "Delta", "Digest", "Entries", "Entry", "Fetch", "Hello", "Key", "Snapshot", "exact", "plain"]
@@ -91,12 +91,12 @@ def plain(key: Key) -> Any:
 
 
 def mark(key: Key, time: int) -> int:
-    """Return 64 bits for one entry. Times differ within a stream, so a value or pid changed with a time marks too."""
-    return xxh64(key if isinstance(key, bytes) else key.encode(), time)
+    """Return 64 bits for one entry. No two entries of a stream have one time, so it stands for pid and value too."""
+    return hash64(key) ^ time
 
 
 class Entries(dict[Key, Entry]):
-    """Entries by key, with a checksum kept up: the sum of the marks, so the order of changes does not matter."""
+    """Entries by key, with a checksum kept up: the sum of the marks, whatever the order of changes."""
 
     __slots__ = ("checksum",)
 

@@ -7,9 +7,10 @@
     GOODBYE(a ^ b)        ------------------->  down: "left"
     down: "stopped"       <-------------------  GOODBYE_ACK(a ^ b)
 
-Data flows on the connection its sender dialled; only REFUSED and GOODBYE_ACK go back on the other's. Each end draws its
-half of the epoch anew for every attempt, so a frame of any other session is recognised. ``attempt`` grows with every
-dial of a node's life: a HELLO that was overtaken by a later one is known to be old.
+Every frame travels on the connection its sender dialled; only a REFUSED that answers HELLO or WELCOME goes back on the
+other's, for which the dialler listens until it is up. Each end draws its half of the epoch anew for every attempt, so a
+frame of any other session is recognised. ``attempt`` grows with every dial of a node's life: a HELLO that was overtaken
+by a later one is known to be old.
 Source: erl_dist_protocol; there the proof of the cookie is part of it, here the connection was authenticated before.
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 __all__ = [
     "VERSION_MAX",
     "VERSION_MIN",
+    "Control",
     "Goodbye",
     "GoodbyeAck",
     "Hello",
@@ -94,8 +96,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The session ``epoch`` is up here. Repeated while it is: who has no such session answers REFUSED."""
+    """The session ``epoch`` is up on the node ``name``. Repeated while it is: who knows of no session connects anew."""
 
+    name: str
     epoch: int
 
 
@@ -111,6 +114,9 @@ class GoodbyeAck:
     """Everything up to the GOODBYE of ``epoch`` has arrived."""
 
     epoch: int
+
+
+Control = Hello | Welcome | Refused | Ready | Goodbye | GoodbyeAck
 
 
 def common_version(ours: tuple[int, int], theirs: tuple[int, int]) -> int | None:

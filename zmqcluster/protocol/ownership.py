@@ -5,9 +5,9 @@
     node b   stream b  {y: P2, z: P2}     view  {x: P1, y: P2, z: P2}
              copy of a {x: P1}
 
-A write goes to everybody at once by a broadcast, which may be lost; a digest every ``digest_ms`` lets it be noticed, and
-the writer repairs it over the link. At node up both sides greet and send a snapshot; at node down the copy is dropped,
-and the snapshot after the heal brings it back.
+A write goes to everybody at once by a broadcast, which may be lost; a digest every ``digest_ms`` lets that be noticed,
+and the writer repairs it over the link. At node up both sides greet and send a snapshot; at node down the copy is
+dropped, and the snapshot after the heal brings it back.
 
 Invariant: the view holds of each key the claim that comes first, by ``precedence``, among all streams known here. So
 nodes that know the same streams have the same view, whatever the order in which they learnt of them. Whose claim comes

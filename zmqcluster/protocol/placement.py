@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Protocol
 
 from zmqcluster.core import HashRing
-from zmqcluster.errors import NoMember
 
 __all__ = ["Placement", "Uniform"]
 
@@ -35,9 +34,7 @@ class Uniform:
     """Spreads children evenly by their id on the hash ring; about one of n moves when an n-th member is lost."""
 
     def choose(self, child_id: str, members: tuple[str, ...]) -> str:
-        if not members:
-            raise NoMember(f"no member to run {child_id!r}")
-        return _ring(members).owner(child_id.encode())
+        return _ring(members).owner(child_id)
 
     def __repr__(self) -> str:
         return "Uniform()"

@@ -18,6 +18,9 @@ Invariants: Up and Down alternate, starting with Up; between an Up and its Down 
 of our own belong to the session, and none of them ever belongs to another. Simultaneous connects make one session:
 each side answers the other's Hello on the connection it has dialled already, and both halves meet in one epoch.
 
+Half a session: when one side ends it and can't say so (its own connection broke), the other goes on repeating Ready,
+and the first connects anew; its Hello ends the old session there.
+
 Rules: ``TABLE`` says what is expected in which state; all else is ignored. A handler sets the state and returns the
 actions; CloseDial comes before Down, Down before the next Dial.
 """
@@ -111,6 +114,7 @@ class Session:
         self._endpoints: list[str] = []
         self._setup_ends_ms = 0
         self._deadline_ms: int | None = None
+        self._ended_ms = 0
         self._now_ms = 0
 
     @property
@@ -135,7 +139,7 @@ class Session:
             return []
         if self.state is State.UP:
             self._deadline_ms = now_ms + self._verify_ms
-            return [SendControl(Ready(self._joint_epoch()))]
+            return [self._send_ready()]
         if self.state in (State.DIALING, State.ANSWERING):
             return [CloseDial(), *self._dial_next("no connection in time")]
         return self._fail("no answer in time")
@@ -232,7 +236,7 @@ class Session:
             return self._stray_welcome(welcome, source)
         verdict = self._judge(welcome, source)
         if verdict is None:
-            return [SendControl(Ready(self._joint_epoch())), *self._up()]
+            return [self._send_ready(), *self._up()]
         return [*verdict, *self._fail("its answer was refused")] if verdict else []
 
     def _stray_welcome(self, welcome: Welcome, source: bytes) -> list[Action]:
@@ -243,16 +247,17 @@ class Session:
 
     # --- up and down
 
-    def _ready(self, ready: Ready, source: bytes) -> list[Action]:
-        if ready.epoch != self.epoch or source != self.source:
-            return self._stray_ready(ready, source)
-        return self._up()
+    def _send_ready(self) -> Action:
+        return SendControl(Ready(self.own.name, self._joint_epoch()))
 
-    def _stray_ready(self, ready: Ready, source: bytes) -> list[Action]:
-        """The peer believes in a session that is none here."""
-        if self.state is State.UP and ready.epoch == self.epoch:
+    def _ready(self, ready: Ready, source: bytes) -> list[Action]:
+        return self._up() if ready.epoch == self.epoch and source == self.source else []
+
+    def _stray_ready(self, _: Ready, __: bytes) -> list[Action]:
+        """The peer holds on to a session that ended here, unless this was under way when it ended."""
+        if self.offer is None or self._now_ms - self._ended_ms < self._verify_ms:
             return []
-        return [SendBack(source, Refused(ready.epoch, handshake.ENDED))]
+        return self._connect(ConnectAsked(self.offer.node.links), b"")
 
     def _up(self) -> list[Action]:
         assert self.offer is not None
@@ -267,19 +272,18 @@ class Session:
         return self.epoch
 
     def _end(self, end: End, _: bytes) -> list[Action]:
-        return self._down(end.reason)
+        """End the session, and tell the peer: its own connection to us may be in perfect health."""
+        notice = SendControl(Refused(self._joint_epoch(), handshake.ENDED))
+        self._rest()
+        return [notice, CloseDial(lingers=True), Down(end.reason)]
 
     def _lost(self, _: DialLost, __: bytes) -> list[Action]:
-        return self._down(steps.CONNECTION_CLOSED)
-
-    def _down(self, reason: str) -> list[Action]:
-        """End the session, and tell the peer: its own connection to us may be in perfect health."""
-        notice = SendBack(self.source, Refused(self._joint_epoch(), handshake.ENDED))
         self._rest()
-        return [notice, CloseDial(), Down(reason)]
+        return [CloseDial(), Down(steps.CONNECTION_CLOSED)]
 
     def _rest(self) -> None:
         self.state = State.IDLE
+        self._ended_ms = self._now_ms
         self._deadline_ms = None
         self._endpoints = []
 
@@ -290,9 +294,9 @@ class Session:
             detail = f"{self.own.name} can't dial back: {problem}"
             notices = [SendBack(self.source, Refused(self.offer.epoch, handshake.UNREACHABLE, detail))]
         elif self.offer and self.state is State.WELCOMED:
-            notices = [SendBack(self.source, Refused(self.offer.epoch, handshake.ENDED))]
+            notices = [SendControl(Refused(self.offer.epoch, handshake.ENDED))]
         self._rest()
-        return [*notices, CloseDial(), Failed(problem)]
+        return [*notices, CloseDial(lingers=bool(notices)), Failed(problem)]
 
     def _abandon(self, end: End, _: bytes) -> list[Action]:
         return self._fail(end.reason)
@@ -316,18 +320,18 @@ class Session:
     def _leave(self, _: LeaveAsked, __: bytes) -> list[Action]:
         self.state = State.LEAVING
         self._deadline_ms = None
-        return [SendControl(Goodbye(self.epoch))]
+        return [SendControl(Goodbye(self._joint_epoch()))]
 
-    def _goodbye(self, goodbye: Goodbye, source: bytes) -> list[Action]:
-        acknowledged = SendBack(source, GoodbyeAck(goodbye.epoch))
+    def _goodbye(self, goodbye: Goodbye, _: bytes) -> list[Action]:
         if goodbye.epoch != self.epoch:
-            return [acknowledged]
+            return []
         self._rest()
         self.has_left = True
-        return [acknowledged, CloseDial(), Down(steps.LEFT)]
+        return [SendControl(GoodbyeAck(goodbye.epoch)), CloseDial(lingers=True), Down(steps.LEFT)]
 
-    def _stray_goodbye(self, goodbye: Goodbye, source: bytes) -> list[Action]:
-        return [SendBack(source, GoodbyeAck(goodbye.epoch))]
+    def _crossing_goodbye(self, goodbye: Goodbye, _: bytes) -> list[Action]:
+        """Both leave at once: each waits for the other's acknowledgement."""
+        return [SendControl(GoodbyeAck(goodbye.epoch))]
 
     def _goodbye_acknowledged(self, acknowledged: GoodbyeAck, _: bytes) -> list[Action]:
         return self._left() if acknowledged.epoch == self.epoch else []
@@ -345,6 +349,7 @@ Handler = Callable[[Session, Any, bytes], list[Action]]
 TABLE: dict[tuple[State, type], Handler] = {
     (State.IDLE, ConnectAsked): Session._connect,
     (State.IDLE, Hello): Session._answer,
+    (State.IDLE, Ready): Session._stray_ready,
     #
     (State.DIALING, DialConnected): Session._greet,
     (State.DIALING, DialLost): Session._dial_lost,
@@ -379,6 +384,7 @@ TABLE: dict[tuple[State, type], Handler] = {
     (State.LEAVING, DialLost): Session._left,
     (State.LEAVING, Hello): Session._refuse_leaving,
     (State.LEAVING, Refused): Session._left,
+    (State.LEAVING, Goodbye): Session._crossing_goodbye,
     (State.LEAVING, GoodbyeAck): Session._goodbye_acknowledged,
     (State.LEAVING, End): Session._left,
 }
@@ -386,6 +392,4 @@ TABLE: dict[tuple[State, type], Handler] = {
 # What the peer may say at any time without meaning this session: it gets an answer, so that it need not wait.
 UNEXPECTED: dict[type, Handler] = {
     Welcome: Session._stray_welcome,
-    Ready: Session._stray_ready,
-    Goodbye: Session._stray_goodbye,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from zmqcluster.protocol.handshake import Introduction, Refused
+from zmqcluster.protocol.handshake import Control, Introduction, Refused
 
 __all__ = [
     "Action",
@@ -83,22 +83,24 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class CloseDial:
-    """Close our own connection; no input may come from it any more."""
+    """Close our own connection; no input may come from it any more. ``lingers``: what was sent last should arrive."""
+
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SendControl:
     """Send ``message`` on our own connection, before anything that follows."""
 
-    message: object
+    message: Control
 
 
 @dataclass(frozen=True, slots=True)
 class SendBack:
-    """Send ``message`` against the stream of the connection ``source``; nobody relies on its arrival."""
+    """Send ``message`` against the stream of the connection ``source``: heard only while the peer is not up."""
 
     source: bytes
-    message: object
+    message: Control
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,18 +26,20 @@ from zmqcluster.core import Link, Scheduler
 from zmqcluster.errors import ClusterError, ConfigError, DecodeError
 from zmqcluster.ids import NodeName
 from zmqcluster.protocol import handshake, steps
-from zmqcluster.protocol.handshake import Goodbye, GoodbyeAck, Hello, Introduction, Ready, Refused, Welcome
+from zmqcluster.protocol.handshake import Control, Hello, Introduction, Ready, Refused, Welcome
 from zmqcluster.protocol.session import Session, State
 from zmqcluster.protocol.steps import ConnectAsked, DialConnected, DialLost, End, LeaveAsked
 from zmqcluster.runtime.throttle import Throttle
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.transport.interface import Dial, DialEvent, Transport
+from zmqcluster.transport.rundir import nearest
 from zmqcluster.wire.schema import decode_control, encode_control
 
 __all__ = ["Links", "Resolve", "Watcher"]
 
 PEERS_MAX = 10_000  # names a node keeps a session for; the idle ones go first
 UNSENT_MAX = 8  # control frames that wait for a full connection
+LINGER_S = 0.2  # for the last control frame of a session to leave
 
 log = logging.getLogger("zmqcluster.node")
 
@@ -52,9 +54,9 @@ PROBLEMS = {
 
 
 class Watcher(Protocol):
-    """Who is told of sessions; ``endpoint`` is where our own connection leads."""
+    """Who is told of sessions."""
 
-    def on_up(self, peer: str, node: Introduction, endpoint: str) -> None: ...
+    def on_up(self, peer: str, node: Introduction) -> None: ...
 
     def on_down(self, peer: str, reason: str) -> None: ...
 
@@ -67,6 +69,7 @@ class Peer:
         self.session = session
         self.link: Link | None = None
         self.dial: Dial | None = None
+        self.dial_number = 0
         self.source = b""
         self.unsent: list[bytes] = []
         self.waiters: list[asyncio.Future[bool]] = []
@@ -119,6 +122,7 @@ class Links:
         self._is_performing = False
         self._is_leaving = False
         self._all_left = asyncio.Event()
+        self._lingering: dict[Dial, asyncio.TimerHandle] = {}
         self._log_throttle = Throttle()
 
     def now_ms(self) -> int:
@@ -178,6 +182,10 @@ class Links:
             self._tell(peer, End(steps.STOPPED))
             if peer.resolving:
                 peer.resolving.cancel()
+        if self._lingering:
+            await asyncio.sleep(LINGER_S)
+        for dial in list(self._lingering):
+            self._close_lingering(dial)
 
     # --- told by transport, core and clock
 
@@ -193,10 +201,9 @@ class Links:
             self._on_offer(message, source)
         elif peer := self._sources.get(source):
             self._tell(peer, message, source)
-        elif isinstance(message, Ready):
-            self._send_back(source, Refused(message.epoch, handshake.ENDED))
-        elif isinstance(message, Goodbye):
-            self._send_back(source, GoodbyeAck(message.epoch))
+        elif isinstance(message, Ready) and (peer := self._peer(message.name)):
+            self._tell(peer, message, source)
+            self._forget_if_new(peer)
 
     def _on_offer(self, offer: Hello | Welcome, source: bytes) -> None:
         if self._is_leaving:
@@ -209,9 +216,10 @@ class Links:
             self._sources[source] = peer
             peer.source = source
 
-    def _on_reply(self, peer: Peer, frame: bytes) -> None:
+    def _on_reply(self, peer: Peer, number: int, frame: bytes) -> None:
         try:
-            self._tell(peer, decode_control(frame))
+            if number == peer.dial_number:
+                self._tell(peer, decode_control(frame))
         except DecodeError:
             self.counters["control_malformed"] += 1
 
@@ -229,7 +237,9 @@ class Links:
             if deadline_ms is not None and now_ms >= deadline_ms:
                 self._perform(peer, peer.session.on_tick(now_ms))
 
-    def _on_dial_event(self, peer: Peer, event: DialEvent) -> None:
+    def _on_dial_event(self, peer: Peer, number: int, event: DialEvent) -> None:
+        if number != peer.dial_number:
+            return  # of one that lingers
         if event is DialEvent.WRITABLE:
             self._send_unsent(peer)
         elif event is DialEvent.CONNECTED:
@@ -306,23 +316,38 @@ class Links:
             while self._actions:
                 peer, action = self._actions.popleft()
                 PERFORM[type(action)](self, peer, action)
-                if peer.is_forgettable() and not self._actions:
-                    self._peers.pop(peer.name, None)
+                if not self._actions:
+                    self._forget_if_new(peer)
         finally:
             self._is_performing = False
 
+    def _forget_if_new(self, peer: Peer) -> None:
+        if peer.is_forgettable():
+            self._peers.pop(peer.name, None)
+
     def _dial(self, peer: Peer, dial: steps.Dial) -> None:
+        peer.dial_number += 1
+        on_event = partial(self._on_dial_event, peer, peer.dial_number)
+        on_reply = partial(self._on_reply, peer, peer.dial_number)
         try:
-            on_event, on_reply = partial(self._on_dial_event, peer), partial(self._on_reply, peer)
+            if nearest((dial.endpoint,)) is None:
+                raise ConfigError("not on this host")
             peer.dial = self._transport.dial(dial.endpoint, on_event, on_reply)
-        except (OSError, ClusterError, ValueError) as error:
+        except (OSError, ClusterError) as error:
             self._tell(peer, DialLost(f"{dial.endpoint}: {error}"))
 
-    def _close_dial(self, peer: Peer, _: object = None) -> None:
+    def _close_dial(self, peer: Peer, close: steps.CloseDial) -> None:
         dial, peer.dial = peer.dial, None
+        peer.dial_number += 1
         peer.unsent.clear()
-        if dial:
+        if dial and close.lingers:
+            self._lingering[dial] = self._loop.call_later(LINGER_S, self._close_lingering, dial)
+        elif dial:
             dial.close()
+
+    def _close_lingering(self, dial: Dial) -> None:
+        self._lingering.pop(dial).cancel()
+        dial.close()
 
     def _send_control(self, peer: Peer, send: steps.SendControl) -> None:
         frame = encode_control(send.message)
@@ -338,7 +363,7 @@ class Links:
         while peer.unsent and peer.dial and peer.dial.outlet.push_bytes(peer.unsent[0]):
             del peer.unsent[0]
 
-    def _send_back(self, source: bytes, message: Any) -> None:
+    def _send_back(self, source: bytes, message: Control) -> None:
         self._transport.reply(source, encode_control(message))
 
     def _perform_send_back(self, _: Peer, send: steps.SendBack) -> None:
@@ -350,9 +375,10 @@ class Links:
             peer.link = self._scheduler.open_link(peer.name)
         self._scheduler.link_up(peer.link, peer.dial.outlet, up.epoch, up.source, up.node.incarnation)
         self.up[peer.name] = up.node
+        peer.dial.established()
         peer.idle_until_ms = 0
         telemetry.emit("zmqcluster.node.up", node=self.own.name, peer=peer.name)
-        self._watcher.on_up(peer.name, up.node, peer.dial.endpoint)
+        self._watcher.on_up(peer.name, up.node)
         self._answer_waiters(peer, True)
 
     def _on_session_down(self, peer: Peer, down: steps.Down) -> None:

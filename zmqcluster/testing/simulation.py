@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
+from zmqcluster.discovery.static import Static
 from zmqcluster.errors import ConfigError, UsageError
 from zmqcluster.ids import Pid
 from zmqcluster.runtime.events import NodeDown, NodeUp
@@ -207,6 +208,10 @@ class Simulation:
         self.eventually(outcome.done, within_ms, step_ms=1.0)
         return outcome.result()
 
+    def at(self, name: str, function: Callable[[], T]) -> T:
+        """Call a plain function as code of the node: what it reads is that node's view."""
+        return self.node(name).scheduler.context.copy().run(function)
+
     # --- the end
 
     @property
@@ -243,6 +248,7 @@ class Simulation:
             place.full_name,
             cookie=self._cookie,
             timing=self.timing,
+            topologies=[Static(each.full_name for each in self._places.values())],
             transport=self.network.memory.transport(place.full_name, cookie=self._cookie),
             incarnation=place.incarnation,
             seed=random.Random(f"{place.cell} {self.seed}").getrandbits(32),

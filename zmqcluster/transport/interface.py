@@ -18,7 +18,9 @@ from typing import Protocol
 
 from zmqcluster._ports import Inlet, Outlet
 
-__all__ = ["Dial", "DialEvent", "Endpoints", "Handler", "Transport"]
+__all__ = ["GOSSIP_BYTES_MAX", "Dial", "DialEvent", "Endpoints", "Handler", "Transport"]
+
+GOSSIP_BYTES_MAX = 1024 * 1024  # of one published frame
 
 
 class DialEvent(Enum):
@@ -96,12 +98,16 @@ class Transport(Protocol):
         """Stop receiving from there. Idempotent."""
 
     def publish(self, frame: bytes) -> None:
-        """Send to all subscribers, after what was published before; may be lost."""
+        """Send to all subscribers, after what was published before; may be lost.
+
+        Raises:
+            FrameTooLarge: it is longer than ``GOSSIP_BYTES_MAX``; a subscriber would hang up on us.
+        """
 
     def start_beats(self, prefix: bytes, interval_ms: int) -> None:
         """Publish ``prefix``, a u64 number from 1 and the u32 ``lag_ms``, big endian, now and every interval.
 
-        Beats go out whatever the loop does; ``lag_ms`` is the time since the last call of ``turned``.
+        Beats go out whatever the loop does; ``lag_ms`` is the time since the last call of ``turned``. Call it once.
         """
 
     def turned(self) -> None:

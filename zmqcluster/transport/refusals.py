@@ -1,6 +1,6 @@
 """Who was turned away at the door, told to the node at a bounded rate.
 
-    libzmq's monitor:  accepted(fd) … failed(problem), disconnected(fd)   --at most 10 in 10 s-->  report(address, problem)
+    libzmq's monitor: accepted(fd) … failed(problem), disconnected(fd)   --at most 10 a 10 s--> report(address, problem)
 
 libzmq says why a handshake failed, not who failed: the peer's address is asked of the kernel when its connection is
 accepted, and found again by the descriptor when that is closed. It is for a human who reads a log; when the loop was

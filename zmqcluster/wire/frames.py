@@ -1,6 +1,6 @@
-"""The layout of every frame but DATA's envelopes, which are the core's. All numbers are big endian.
+"""The kinds of frames and the layout of gossip. All numbers are big endian.
 
-    DATA      1   u8 kind | u64 epoch | u64 seq | u64 acked | envelopes            seq 0: no envelopes, only acked
+    DATA      1   u8 kind | u64 epoch | ... envelopes                              see _link.pxi: only the core reads it
     control 2-7   u8 kind | msgpack map                                            see wire/schema
     BEAT     16   u8 kind | u64 incarnation | u8 n | name | u64 number | u32 lag_ms
     DELTA    17   u8 kind | u64 incarnation | u8 n | name | u8 n | topic | message

@@ -1,0 +1,41 @@
+"""Two OS processes of one contender: the measuring one starts its peer, and the peer ends when its input does."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PORTS = range(27_000, 32_000)  # below the ephemeral range, where a retrying DEALER could connect to itself
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no free port in {PORTS}")
+
+
+@contextmanager
+def running_peer(module: str, *arguments: str) -> Iterator[None]:
+    """Run ``python -m module arguments`` for the time of the block."""
+    command = [sys.executable, "-m", module, *arguments]
+    peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr)
+    try:
+        yield
+    finally:
+        assert peer.stdin is not None
+        peer.stdin.close()
+        try:
+            peer.wait(5)
+        except subprocess.TimeoutExpired:
+            peer.kill()
+            peer.wait()

@@ -1,0 +1,111 @@
+"""The codec against itself written plainly, against the msgpack package, and against whatever bytes come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.values import NOISE, PLAIN, VALUES, same
+from zmqcluster import _codec, _reference
+from zmqcluster.errors import DecodeError
+
+CODECS = [pytest.param(_codec, id="core"), pytest.param(_reference, id="reference")]
+SETTINGS = settings(max_examples=200, deadline=None)
+
+
+def outcome(codec: Any, encoded: bytes) -> tuple[str, Any]:
+    try:
+        return "value", codec.decode(encoded)
+    except DecodeError as error:
+        return "error", error.args
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@SETTINGS
+@given(value=VALUES)
+def test_decode_of_what_was_encoded_is_the_same_value(codec: Any, value: object) -> None:
+    assert same(codec.decode(codec.encode(value)), value)
+
+
+@SETTINGS
+@given(value=VALUES)
+def test_both_codecs_write_the_same_bytes(value: object) -> None:
+    assert _codec.encode(value) == _reference.encode(value)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@SETTINGS
+@given(value=PLAIN)
+def test_what_msgpack_has_too_is_msgpack(codec: Any, value: object) -> None:
+    packed = msgpack.packb(value, use_bin_type=True)
+    assert codec.encode(value) == packed
+    assert same(codec.decode(packed), msgpack.unpackb(packed, strict_map_key=False))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@SETTINGS
+@given(value=PLAIN)
+def test_msgpack_reads_what_it_has_too(codec: Any, value: object) -> None:
+    assert same(msgpack.unpackb(codec.encode(value), strict_map_key=False), value)
+
+
+@SETTINGS
+@given(noise=NOISE)
+def test_both_codecs_read_the_same_from_noise(noise: bytes) -> None:
+    core, reference = outcome(_codec, noise), outcome(_reference, noise)
+    assert same(core, reference)
+
+
+@SETTINGS
+@given(value=VALUES, changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=3))
+def test_both_codecs_read_the_same_from_changed_bytes(value: object, changes: list[tuple[int, int]]) -> None:
+    encoded = bytearray(_codec.encode(value))
+    for at, byte in changes:
+        encoded[at % len(encoded)] = byte
+    assert same(outcome(_codec, bytes(encoded)), outcome(_reference, bytes(encoded)))
+
+
+@SETTINGS
+@given(value=VALUES, kept=st.floats(0, 1, exclude_max=True))
+def test_a_cut_value_is_an_error_within_what_is_left(value: object, kept: float) -> None:
+    encoded = _codec.encode(value)
+    encoded = encoded[: int(len(encoded) * kept)]
+    verdict, fields = outcome(_codec, encoded)
+    assert verdict == "error"
+    assert 0 <= fields[0] <= len(encoded)
+    assert outcome(_reference, encoded) == (verdict, fields)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@SETTINGS
+@given(elements=st.sets(st.text() | st.integers()))
+def test_equal_sets_have_equal_bytes_whatever_their_history(codec: Any, elements: set[object]) -> None:
+    grown: set[object] = set(range(100))
+    grown |= elements
+    grown -= set(range(100)) - elements
+    assert codec.encode(frozenset(grown)) == codec.encode(frozenset(sorted(elements, key=repr)))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@SETTINGS
+@given(number=st.integers(0, 2**64 - 1))
+def test_a_varint_comes_back_and_is_short(codec: Any, number: int) -> None:
+    encoded = codec.encode_varint(number)
+    assert codec.decode_varint(encoded) == number
+    assert len(encoded) == max(1, -(-number.bit_length() // 7))
+
+
+@SETTINGS
+@given(noise=st.binary(max_size=12))
+def test_both_codecs_read_the_same_varint_from_noise(noise: bytes) -> None:
+    def read(codec: Any) -> object:
+        try:
+            return codec.decode_varint(noise)
+        except DecodeError as error:
+            return error.args
+
+    assert read(_codec) == read(_reference)

@@ -1,0 +1,36 @@
+"""Which seeds a test runs: ZMQCLUSTER_SEED=17 only that one, ZMQCLUSTER_SEEDS=5000 so many (with ``-m soak``)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SEEDS = 200
+CHUNK = 20
+KNOWN_BAD = Path(__file__).with_name("seeds.txt")
+
+
+def known_bad() -> list[int]:
+    """Every seed that ever failed, so that it never does again."""
+    lines = (line.partition("#")[0].strip() for line in KNOWN_BAD.read_text().splitlines())
+    return [int(line) for line in lines if line]
+
+
+def chunks(first: int, count: int) -> list[range]:
+    return [range(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``seeds`` are those of CI, in chunks; ``soak_seeds`` those beyond them."""
+    for argument in {"seeds", "soak_seeds"} & set(metafunc.fixturenames):
+        only = os.environ.get("ZMQCLUSTER_SEED")
+        if only is not None:
+            runs: list[range | list[int]] = [[int(only)]]
+        elif argument == "seeds":
+            runs = [known_bad(), *chunks(0, SEEDS)]
+        else:
+            runs = [*chunks(SEEDS, int(os.environ.get("ZMQCLUSTER_SEEDS", "2000")) - SEEDS)]
+        ids = [f"seeds {run[0]} to {run[-1]}" if isinstance(run, range) else "known seeds" for run in runs]
+        metafunc.parametrize(argument, runs, ids=ids)

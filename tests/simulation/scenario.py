@@ -1,0 +1,223 @@
+"""Five nodes, a hundred supervised workers with names, and whatever weather the seed brings.
+
+    start, ensure most ──> faults: cuts, one-way cuts, crashes, restarts, stalls, heals ──> last heal ──> converge
+                           safety is looked at after each                               liveness is demanded
+
+One node, drawn from the seed, is never killed: what all its copies have lost nobody can bring back.
+Run one seed by hand: ``python tests/simulation/scenario.py 17`` prints its trace and digest.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable
+
+from zmqcluster.cluster.registry import ClusterRegistry
+from zmqcluster.cluster.supervisor import ClusterSupervisor
+from zmqcluster.otp.calls import call
+from zmqcluster.otp.supervisor import Supervisor
+
+from zmqcluster.errors import ClusterError
+from zmqcluster.ids import Pid
+from zmqcluster.otp.gen_server import GenServer
+from zmqcluster.runtime.process import receive
+from zmqcluster.testing import checkers
+from zmqcluster.testing.simulation import Simulation
+
+NODES = 5
+IDS = [f"w{number:02}" for number in range(100)]
+EARLY, LATE = IDS[:80], IDS[80:]  # ensured before the faults, and during them
+FAULTS = (4, 8)  # how many a run has
+PAUSE_MS = (50, 1_200)  # between two
+JOIN_MS_MAX = 10_000
+CONVERGE_MS_MAX = 10_000
+STEADY_MS = 400  # and it stays so
+
+names = ClusterRegistry("names")
+workers = ClusterSupervisor("workers")
+
+
+class Worker(GenServer):
+    """One per id; it knows its id and nothing else."""
+
+    def init(self, worker_id: str) -> None:
+        self.worker_id = worker_id
+
+    @call
+    def whoami(self) -> str:
+        return self.worker_id
+
+
+async def main() -> None:
+    """What runs on every node."""
+    await Supervisor.start_link([names, workers])
+    await receive(match=lambda _: False)
+
+
+class Scenario:
+    """One seed's life, from start to convergence."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.chance = simulation.chance
+        self.witness = self.chance.choice(simulation.names)
+        self.stalled: str | None = None
+
+    def run(self) -> None:
+        """Raises AssertionError where a checker finds something."""
+        simulation = self.simulation
+        for name in simulation.names:
+            simulation.start(name, main)
+        simulation.holds(self.mesh, JOIN_MS_MAX)
+        for name in simulation.names:
+            self.ensure(name, EARLY[simulation.names.index(name) :: NODES])
+        for _ in range(self.chance.randint(*FAULTS)):
+            self.fault()
+            simulation.run_ms(self.chance.randint(*PAUSE_MS))
+            self.check_safety()
+        self.calm()
+        simulation.holds(self.liveness, CONVERGE_MS_MAX)
+        simulation.run_ms(STEADY_MS)
+        assert self.liveness() == []
+        assert checkers.alternating(simulation.trace.entries) == []
+
+    def ensure(self, name: str, ids: list[str]) -> None:
+        """Ask at ``name`` for the workers ``ids``."""
+
+        async def ask() -> None:
+            for worker_id in ids:
+                await workers.ensure(worker_id, Worker, worker_id, name=names.via(worker_id))
+
+        self.simulation.run_on(name, ask)
+
+    # --- faults
+
+    def fault(self) -> None:
+        """Draw one and let it happen."""
+        faults = (
+            self.cut,
+            self.cut,
+            self.cut_one_way,
+            self.crash,
+            self.crash,
+            self.restart,
+            self.stall,
+            self.heal,
+            self.ask,
+        )
+        self.chance.choice(faults)()
+
+    def cut(self) -> None:
+        one, other = self._sides()
+        self.simulation.cut(one, other)
+
+    def cut_one_way(self) -> None:
+        one, other = self._sides()
+        self.simulation.cut(one[:1], other[:1], one_way=True)
+
+    def _sides(self) -> tuple[list[str], list[str]]:
+        shuffled = self.chance.sample(self.simulation.names, NODES)
+        size = self.chance.randint(1, NODES // 2)
+        return shuffled[:size], shuffled[size:]
+
+    def crash(self) -> None:
+        mortal = [name for name in self.simulation.running if name not in (self.witness, self.stalled)]
+        if mortal:
+            self.simulation.crash(self.chance.choice(mortal))
+
+    def restart(self) -> None:
+        off = [name for name in self.simulation.names if name not in self.simulation.running]
+        if off:
+            self.simulation.restart(self.chance.choice(off))
+
+    def stall(self) -> None:
+        if self.stalled is None:
+            self.stalled = self.chance.choice(self.simulation.running)
+            self.chance.choice([self.simulation.stall, self.simulation.block])(self.stalled)
+        else:
+            self.simulation.resume(self.stalled)
+            self.stalled = None
+
+    def heal(self) -> None:
+        self.simulation.heal()
+
+    def ask(self) -> None:
+        """Both sides of whatever split there is ask for the same workers; under faults they may be told No."""
+        ids = self.chance.sample(LATE, 3)
+        for name in self.simulation.running:
+            if name != self.stalled:
+                try:
+                    self.ensure(name, ids)
+                except (ClusterError, AssertionError) as refusal:
+                    self.simulation.trace.add(name, f"ensure refused: {type(refusal).__name__}")
+
+    def calm(self) -> None:
+        """The last heal: everybody is back, and asks for what may have been refused."""
+        if self.stalled is not None:
+            self.stall()
+        self.simulation.heal()
+        while len(self.simulation.running) < NODES:
+            self.restart()
+        self.ensure(self.witness, LATE)
+
+    # --- what is looked at
+
+    def check_safety(self) -> None:
+        """What holds under faults too."""
+        views = {self.simulation.full_name(name): self.lookups(name) for name in self.simulation.running}
+        connected = {self.simulation.full_name(name): self.peers(name) for name in self.simulation.running}
+        assert checkers.only_connected_names(connected, views) == []
+
+    def mesh(self) -> list[str]:
+        return checkers.full_mesh(
+            {self.simulation.full_name(name): self.peers(name) for name in self.simulation.running}
+        )
+
+    def liveness(self) -> list[str]:
+        """What is demanded after the last heal."""
+        alive = self.alive()
+        found = self.mesh() + checkers.one_process_per_id(IDS, alive)
+        if found:
+            return found
+        views = {name: self.lookups(name) for name in self.simulation.names}
+        children = {name: self.children(name) for name in self.simulation.names}
+        return checkers.names_resolve(IDS, alive, views) + checkers.equal_views("children", children)
+
+    def peers(self, name: str) -> list[str]:
+        return self.simulation.node(name).nodes()
+
+    def alive(self) -> dict[str, list[Pid]]:
+        """The live workers, from the process tables."""
+        found: dict[str, list[Pid]] = {}
+        for name in self.simulation.running:
+            scheduler = self.simulation.node(name).scheduler
+            for pid in scheduler.pids():
+                server = scheduler.server_of(pid)
+                if isinstance(server, Worker):
+                    found.setdefault(server.worker_id, []).append(pid)
+        return found
+
+    def lookups(self, name: str) -> dict[Hashable, Pid | None]:
+        def look() -> dict[Hashable, Pid | None]:
+            found = ((worker_id, names.lookup(worker_id)) for worker_id in IDS)
+            return {worker_id: entry and entry[0] for worker_id, entry in found}
+
+        return self.simulation.at(name, look)
+
+    def children(self, name: str) -> object:
+        return self.simulation.at(name, workers.which_children)
+
+
+def run_seed(seed: int, prepare: Callable[[Simulation], None] = lambda _: None) -> str:
+    """Run one seed; return the digest of its trace."""
+    with Simulation(seed, NODES) as simulation:
+        prepare(simulation)
+        Scenario(simulation).run()
+        return simulation.trace.digest()
+
+
+if __name__ == "__main__":
+    with Simulation(int(sys.argv[1]), NODES) as simulation:
+        Scenario(simulation).run()
+        print(simulation.trace.tail(100_000))
+        print(simulation.trace.digest())

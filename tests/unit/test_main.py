@@ -1,0 +1,47 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_listing import NAME, announce
+from zmqcluster.__main__ import main
+
+
+def test_ls_prints_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    announce(tmp_path, NAME)
+    assert main(["ls", "--run-dir", str(tmp_path)]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["NODE", "PID", "STATE", "AGE", "MEMORY", "ENDPOINTS"]
+    assert line.split()[0] == NAME and "dead" in line.split()
+
+
+def test_ls_without_nodes_prints_header_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", "--run-dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1 and "no node" in printed.err
+
+
+def test_ls_as_json_is_a_list_of_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    announce(tmp_path, NAME)
+    assert main(["ls", "--json", "--run-dir", str(tmp_path)]) == 0
+    (node,) = json.loads(capsys.readouterr().out)
+    assert (node["node"], node["state"], node["endpoints"]) == (NAME, "dead", ["ipc:///run/x.ipc"])
+
+
+def test_ls_of_unusable_run_directory_exits_2_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main(["ls", "--run-dir", str(file)]) == 2
+    assert "run directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["ls", "--watch", "soon"]])
+def test_wrong_arguments_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments)
+    assert exit_info.value.code == 2
+    assert "usage: zmqcluster" in capsys.readouterr().err

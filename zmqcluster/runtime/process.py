@@ -1,0 +1,239 @@
+"""Processes: start them, send to them, receive, link, monitor, end them.
+
+A process is a coroutine with a mailbox, isolated from every other: they share nothing but messages. Everything here
+works on behalf of the process that runs; sending, spawning and calling work in plain asyncio tasks of a node too.
+
+Destinations: a ``Pid``, the local name of a process (``str``), ``(name, node)``, or a ``Via`` (whatever has a
+``whereis``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, Protocol, cast, overload, runtime_checkable
+
+from zmqcluster import _core
+from zmqcluster._ids import Pid, Ref
+from zmqcluster.core import Scheduler
+from zmqcluster.errors import ConfigError, ProcessExit
+
+__all__ = [
+    "Destination",
+    "Via",
+    "cancel_timer",
+    "demonitor",
+    "exit",
+    "is_alive",
+    "link",
+    "monitor",
+    "process_info",
+    "receive",
+    "register",
+    "scheduler",
+    "self",
+    "send",
+    "send_after",
+    "set_label",
+    "spawn",
+    "spawn_link",
+    "spawn_monitor",
+    "trap_exits",
+    "unlink",
+    "unregister",
+    "whereis",
+]
+
+
+@runtime_checkable
+class Via(Protocol):
+    """A name kept by a registry: what ``name=`` and every destination accept."""
+
+    def whereis(self) -> Pid | None: ...
+    def register(self, pid: Pid) -> Awaitable[None] | None: ...
+    def unregister(self, pid: Pid) -> Awaitable[None] | None: ...
+
+
+Destination = Pid | str | tuple[str, str] | Via
+Function = Callable[..., Any]
+
+scheduler: Callable[[], Scheduler] = _core.current_scheduler
+
+
+def _coroutine(function: Function, arguments: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
+    if inspect.iscoroutinefunction(function):
+        return cast(Coroutine[Any, Any, Any], function(*arguments))
+    if not callable(function):
+        raise ConfigError(f"spawn takes a function and its arguments, not {function!r}")
+    return _run_plain(function, arguments)
+
+
+async def _run_plain(function: Function, arguments: tuple[Any, ...]) -> Any:
+    result = function(*arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+def spawn(function: Function, *arguments: Any, name: str | None = None) -> Pid:
+    """Start a process that runs ``function(*arguments)``; return its pid at once.
+
+    Raises:
+        AlreadyRegistered: ``name`` is taken; nothing was started.
+    Source: erlang:spawn/3.
+    """
+    return cast(Pid, _core.current_scheduler().spawn(_coroutine(function, arguments), name=name))
+
+
+def spawn_link(function: Function, *arguments: Any, name: str | None = None) -> Pid:
+    """``spawn`` and ``link`` in one step: however soon the process ends, its reason arrives."""
+    return cast(Pid, _core.current_scheduler().spawn(_coroutine(function, arguments), link=True, name=name))
+
+
+def spawn_monitor(function: Function, *arguments: Any, name: str | None = None) -> tuple[Pid, Ref]:
+    """``spawn`` and ``monitor`` in one step."""
+    return cast(
+        "tuple[Pid, Ref]", _core.current_scheduler().spawn(_coroutine(function, arguments), monitor=True, name=name)
+    )
+
+
+def self() -> Pid:
+    """The pid of the running process. Raises NotInProcess elsewhere."""
+    return _core.self()
+
+
+def send(dest: Destination, message: Any) -> None:
+    """Send ``message``; it arrives at most once, after everything this process sent to the same process before.
+
+    Raises:
+        NotRegistered: a local name that nobody has. A pid of a dead process takes the message silently.
+        EncodeError: the message cannot cross the link to another node; the error names the path to the value.
+        LinkBusy: the link is full.
+    """
+    _core.send(dest, message)
+
+
+def receive(match: Callable[[Any], object] | type | None = None, *, timeout_s: float | None = None) -> Awaitable[Any]:
+    """Await the next message, or the first that ``match`` (a type or a predicate) accepts.
+
+    What does not match stays in the mailbox, in its order. ``timeout_s=0`` only looks.
+
+    Raises:
+        TimeoutError: nothing matched within ``timeout_s``; nothing was taken.
+        NotInProcess: not awaited by a process.
+    """
+    return _core.receive(match, timeout_s=timeout_s)
+
+
+def link(pid: Pid) -> None:
+    """Share fates with ``pid``: when one ends abnormally, the other gets its exit signal. A dead pid: NoProcess."""
+    _core.link(pid)
+
+
+def unlink(pid: Pid) -> None:
+    """Undo ``link``, however often it was called; no exit signal of ``pid`` arrives after this."""
+    _core.unlink(pid)
+
+
+def monitor(dest: Destination) -> Ref:
+    """Be told with ``Down(ref, object, reason)`` when the process ends, or at once if it is not there."""
+    return _core.monitor(dest)
+
+
+@overload
+def demonitor(ref: Ref, *, flush: bool = False) -> bool: ...
+@overload
+def demonitor(ref: Ref, *, flush: bool = False, info: bool) -> bool: ...
+def demonitor(ref: Ref, *, flush: bool = False, info: bool = False) -> bool:
+    """Stop watching. ``flush`` also removes a Down that has arrived; ``info`` tells whether it had not fired."""
+    return _core.demonitor(ref, flush=flush, info=info)
+
+
+def trap_exits(flag: bool = True) -> bool:
+    """Receive exit signals as ``Exit(pid, reason)`` messages instead of ending with them; return the old setting."""
+    return _core.trap_exits(flag)
+
+
+def exit(*arguments: Any) -> None:
+    """``exit(reason)`` ends the running process; ``exit(pid, reason)`` sends an exit signal.
+
+    A signal to oneself (``exit(self(), reason)``) cannot be caught: code that swallows every exception does not keep
+    the process alive. What a signal does to its receiver is the table in docs/processes.md. Source: erlang:exit/1,2.
+    """
+    match arguments:
+        case (reason,):
+            _end(reason)
+        case (Pid() as pid, reason):
+            current = _core.current_scheduler()
+            if _is_self(pid):
+                _core.exit_self(reason)
+            else:
+                current.exit(_sender(current), pid, reason)
+        case _:
+            raise ConfigError("exit takes a reason, or a pid and a reason")
+
+
+def _end(reason: Any) -> NoReturn:
+    _core.self()
+    raise ProcessExit(reason)
+
+
+def _is_self(pid: Pid) -> bool:
+    try:
+        return _core.self() == pid
+    except RuntimeError:
+        return False
+
+
+def _sender(current: Scheduler) -> Pid:
+    try:
+        return _core.self()
+    except RuntimeError:
+        return Pid(current.node, current.incarnation, 0)
+
+
+def send_after(delay_s: float, dest: Destination, message: Any) -> Ref:
+    """Send ``message`` in ``delay_s`` seconds, not sooner; ``cancel_timer(ref)`` prevents it."""
+    if isinstance(delay_s, bool) or not isinstance(delay_s, int | float):
+        raise ConfigError(f"a delay is a number of seconds, not {delay_s!r}")
+    return _core.current_scheduler().send_after(delay_s, dest, message)
+
+
+def cancel_timer(ref: Ref) -> float | None:
+    """Seconds that were left, or None when it was too late; the message may be in the mailbox already."""
+    return _core.current_scheduler().cancel_timer(ref)
+
+
+def register(name: str, pid: Pid | None = None) -> None:
+    """Give a process of this node (by default the running one) a name.
+
+    Raises:
+        AlreadyRegistered: the name is taken, be it by the same process.
+        NoProcessError: no such live process on this node.
+    """
+    _core.current_scheduler().register(name, _core.self() if pid is None else pid)
+
+
+def unregister(name: str) -> None:
+    """Free the name. Raises NotRegistered."""
+    _core.current_scheduler().unregister(name)
+
+
+def whereis(name: str) -> Pid | None:
+    """The process of this node that has the name, or None."""
+    return _core.current_scheduler().whereis(name)
+
+
+def is_alive(pid: Pid) -> bool:
+    """Whether a process of this node lives. ConfigError for a pid of another node: monitor it instead."""
+    return _core.current_scheduler().is_alive(pid)
+
+
+def process_info(pid: Pid) -> dict[str, Any] | None:
+    """Names, links, monitors, watchers, trap_exits, queued, status, parent and label; None when it has ended."""
+    if pid.node != _core.current_scheduler().node:
+        raise ConfigError(f"{pid!r} is a process of another node")
+    return _core.current_scheduler().describe(pid)
+
+
+def set_label(label: Any) -> None:
+    """Describe the running process in inspections and reports."""
+    _core.set_label(label)

@@ -1,0 +1,162 @@
+"""One dial of the zmq transport: a DEALER, its monitor, and what their events mean to a session.
+
+    connecting ──HANDSHAKE_SUCCEEDED──> CONNECTED ──full──> blocked ──room──> WRITABLE
+        │ CONNECT_RETRIED: ask the kernel why; REFUSED, or no news; libzmq tries on
+        └──────── DISCONNECTED, or a failed handshake: the event, and the dial is over
+
+Invariant: one connection per dial. When it ends the sockets are closed before libzmq could connect them to whoever
+listens there next. No event and no reply after ``close``.
+
+The DEALER's descriptor is watched while a refusal may come, that is until ``established``, and while it is blocked.
+Not otherwise: it tells of every few frames that left, and if nobody listens to what it tells, the selector spins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from zmqcluster._ports import CallableOutlet, RawOutlet
+from zmqcluster.transport.channel import Channel, Monitor, MonitorEvent
+from zmqcluster.transport.interface import DialEvent
+from zmqcluster.transport.probe import Probe
+
+__all__ = ["MECHANISM_PROBLEMS", "PlainOutlet", "SocketDial"]
+
+# Values of HANDSHAKE_FAILED_PROTOCOL that are about keys. Source: zmq.h, ZMQ_PROTOCOL_ERROR_ZMTP_*.
+MECHANISM_PROBLEMS = {
+    0x11000001: "another cookie than ours",
+    0x11000002: "one side has a cookie, the other has none",
+}
+
+
+class PlainOutlet(CallableOutlet):
+    """What ``RawOutlet`` is, through pyzmq's methods."""
+
+    def __init__(self, channel: Channel, on_full: Callable[[], object]) -> None:
+        super().__init__(self._push)
+        self.blocked = False
+        self._channel: Channel | None = channel
+        self._on_full = on_full
+
+    def _push(self, frame: bytes) -> bool:
+        if self.blocked or self._channel is None:
+            return False
+        if self._channel.send(frame):
+            return True
+        self.blocked = True
+        self._on_full()
+        return False
+
+    def unblock(self) -> None:
+        self.blocked = False
+
+    def detach(self) -> None:
+        self._channel = None
+
+
+class SocketDial:
+    """See ``transport.interface.Dial``.
+
+    Args:
+        channel, monitor: a fresh DEALER, not yet connected; the dial closes both.
+        is_raw: whether frames are pushed by libzmq's own functions.
+        on_closed: told once, when the sockets are closed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: str,
+        channel: Channel,
+        monitor: Monitor,
+        *,
+        is_raw: bool,
+        on_event: Callable[[DialEvent], None],
+        on_reply: Callable[[bytes], None],
+        on_closed: Callable[[SocketDial], None],
+    ) -> None:
+        self.endpoint = endpoint
+        self.outlet: RawOutlet | PlainOutlet
+        self.outlet = RawOutlet(channel.handle, self._on_full) if is_raw else PlainOutlet(channel, self._on_full)
+        self._loop = loop
+        self._channel = channel
+        self._monitor = monitor
+        self._on_event = on_event
+        self._on_reply = on_reply
+        self._on_closed = on_closed
+        self._probe = Probe(loop, endpoint, self._on_refused)
+        self._expects_refusal = True
+        self._is_closed = False
+        loop.add_reader(monitor.fd, self._on_monitor)
+        channel.connect(endpoint)
+        self._watch()
+        loop.call_soon(self._on_monitor)  # what happened before the descriptor was watched is not told again
+
+    def established(self) -> None:
+        self._expects_refusal = False
+        if not self._is_closed:
+            self._watch()
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.outlet.detach()
+        self._probe.close()
+        self._loop.remove_reader(self._monitor.fd)
+        self._loop.remove_reader(self._channel.fd)
+        self._monitor.close()
+        self._channel.close()
+        self._on_closed(self)
+
+    def _watch(self) -> None:
+        if self._expects_refusal or self.outlet.blocked:
+            self._loop.add_reader(self._channel.fd, self._on_ready)
+        else:
+            self._loop.remove_reader(self._channel.fd)
+
+    def _on_full(self) -> None:
+        self._watch()
+        self._loop.call_soon(self._on_ready)  # room may have come between the push and the watch
+
+    def _on_ready(self) -> None:
+        """The DEALER has a frame, or room, or lost or found its connection."""
+        while not self._is_closed and (frame := self._channel.receive()) is not None:
+            self._on_reply(frame)
+        if not self._is_closed and self.outlet.blocked and self._channel.has_room():
+            self.outlet.unblock()
+            self._watch()
+            self._on_event(DialEvent.WRITABLE)
+
+    def _on_monitor(self) -> None:
+        while not self._is_closed and (news := self._monitor.next()) is not None:
+            self._on_news(*news)
+
+    def _on_news(self, event: MonitorEvent, value: int) -> None:
+        if event is MonitorEvent.CONNECT_RETRIED:
+            self._probe.ask()
+        elif event is MonitorEvent.HANDSHAKE_SUCCEEDED:
+            self._probe.close()
+            self._channel.has_room()  # takes notice of the connection, so that the first push finds it
+            self._on_event(DialEvent.CONNECTED)
+        else:
+            self._on_ready()  # the reason for the end may be among the last replies
+            self._end(outcome(event, value))
+
+    def _on_refused(self) -> None:
+        self._on_event(DialEvent.REFUSED)
+
+    def _end(self, event: DialEvent) -> None:
+        if not self._is_closed:
+            self.close()
+            self._on_event(event)
+
+
+def outcome(event: MonitorEvent, value: int) -> DialEvent:
+    """Return what the end of a connection means."""
+    if event is MonitorEvent.DISCONNECTED:
+        return DialEvent.DISCONNECTED
+    if event is MonitorEvent.HANDSHAKE_FAILED_AUTH or value in MECHANISM_PROBLEMS:
+        return DialEvent.AUTH_FAILED
+    return DialEvent.HANDSHAKE_FAILED
