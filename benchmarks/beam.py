@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.peer import free_port
+from benchmarks.peer import free_ports
 
 SOURCES = Path(__file__).parent / "beam"
 ENVIRONMENT = {**os.environ, "ERL_CRASH_DUMP": os.devnull}
@@ -29,7 +29,7 @@ def local_command(folder: Path) -> list[str]:
 
 def run_link(folder: str) -> int:
     """Run the pair of nodes until the input ends."""
-    cookie, port = secrets.token_hex(8), str(free_port())
+    cookie, port = secrets.token_hex(8), str(free_ports(1)[0])
     distribution = ["-setcookie", cookie, "-start_epmd", "false", "-erl_epmd_port", port, "-pa", folder]
     peer_name = f"bench_peer_{port}@127.0.0.1"
     loopback = ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]

@@ -16,7 +16,7 @@ import msgpack
 import zmq
 
 from benchmarks.contender import SMALL, Figures, call_figures, scaled, serve
-from benchmarks.peer import free_port, running_peer
+from benchmarks.peer import free_ports, running_peer
 
 BATCH_COUNT = 256
 COPY_BYTES_MAX = 128 * 1024  # above this a frame without a copy is faster
@@ -130,7 +130,7 @@ def count_frames(router: zmq.Socket[bytes], handle: Callable[[object], None]) ->
 
 
 def main() -> None:
-    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    endpoint = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     with running_peer("benchmarks.link_blocking", endpoint), zmq.Context() as context:
         client = Client(context, endpoint)
         serve(

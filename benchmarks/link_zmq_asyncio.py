@@ -13,7 +13,7 @@ import zmq
 import zmq.asyncio
 
 from benchmarks.contender import CALLERS_COUNT, SMALL, Figures, call_figures, scaled, serve_async
-from benchmarks.peer import free_port, running_peer
+from benchmarks.peer import free_ports, running_peer
 
 Socket = zmq.asyncio.Socket
 clock = time.perf_counter
@@ -99,7 +99,7 @@ async def run_peer(endpoint: str) -> None:
 
 
 async def main() -> None:
-    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    endpoint = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     with (
         running_peer("benchmarks.link_zmq_asyncio", endpoint),
         zmq.asyncio.Context() as context,

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 PORTS = range(27_000, 32_000)  # below the ephemeral range, where a retrying DEALER could connect to itself
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
+def free_ports(count: int) -> list[int]:
+    """Return ``count`` loopback ports that nobody listens on."""
+    found: list[int] = []
     for port in PORTS:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -20,8 +21,10 @@ def free_port() -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
-    raise OSError(f"no free port in {PORTS}")
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} free ports in {PORTS}")
 
 
 @contextmanager

@@ -1,1 +1,77 @@
-"""Stateful processes on many machines."""
+"""Stateful processes on many machines: supervised, named, location transparent, partition tolerant. No broker.
+
+    import zmqcluster as zc
+
+Processes: ``spawn send receive link monitor exit``. Servers: ``GenServer call cast Supervisor``. Nodes: ``run Node
+connect nodes monitor_nodes``, discovery with ``Static`` and ``Local``. Across the cluster: ``ClusterRegistry`` and
+``ClusterSupervisor``. Everything else is in the modules of the same names; see docs/.
+"""
+
+from zmqcluster import exits as exits
+from zmqcluster.core import (
+    TIMEOUT,
+    Call,
+    Continue,
+    Down,
+    Exit,
+    HashRing,
+    Ignore,
+    NoReply,
+    Reply,
+    Stop,
+    decode,
+    encode,
+    message,
+)
+from zmqcluster.discovery.local import Local
+from zmqcluster.discovery.static import Static
+from zmqcluster.errors import *  # noqa: F403  every error is public, and named in errors.__all__
+from zmqcluster.exits import (
+    BadReturn,
+    Crashed,
+    Kill,
+    Killed,
+    NameConflict,
+    NoConnection,
+    NoProcess,
+    Normal,
+    Shutdown,
+    TimedOut,
+    is_expected,
+)
+from zmqcluster.ids import NodeName, Pid, Ref
+from zmqcluster.otp.child_spec import ChildSpec
+from zmqcluster.otp.gen_server import GenServer, reply, stop
+from zmqcluster.otp.methods import call, cast
+from zmqcluster.otp.supervisor import Supervisor
+from zmqcluster.runtime.current import connect, disconnect, joined, monitor_nodes, node, nodes
+from zmqcluster.runtime.events import Gossip, NodeDown, NodeUp
+from zmqcluster.runtime.node import Node
+from zmqcluster.runtime.process import (
+    Destination,
+    Via,
+    cancel_timer,
+    demonitor,
+    exit,
+    is_alive,
+    link,
+    monitor,
+    process_info,
+    receive,
+    register,
+    self,
+    send,
+    send_after,
+    set_label,
+    spawn,
+    spawn_link,
+    spawn_monitor,
+    trap_exits,
+    unlink,
+    unregister,
+    whereis,
+)
+from zmqcluster.runtime.run import run, run_node
+from zmqcluster.runtime.timing import Timing
+
+__version__ = "0.1.0"

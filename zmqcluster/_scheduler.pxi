@@ -789,9 +789,9 @@ cdef class Scheduler(Inlet):
             link.flush()
         return 0
 
-    def open_link(self, str node not None):
+    def open_link(self, node):
         """A pending link to ``node``: what is sent to it waits for ``link_up``."""
-        return open_link(self, node)
+        return open_link(self, str(node))
 
     def link_up(self, Link link not None, Outlet outlet not None, uint64_t epoch, bytes source not None,
                 uint64_t incarnation):
@@ -802,7 +802,7 @@ cdef class Scheduler(Inlet):
         """The session is over: NoConnection to whoever depends on it."""
         link_down(self, link, reason)
 
-    def link_of(self, str node not None):
+    def link_of(self, node):
         """The link to ``node``, pending or up, or None."""
         return self.links.get(node)
 

@@ -7,6 +7,7 @@ fault is theirs. The driver of processes exists only compiled.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 try:
     from zmqcluster import _core
@@ -39,12 +40,12 @@ from zmqcluster._core import (
 )
 
 PURE = os.environ.get("ZMQCLUSTER_PURE") == "1"
-if PURE:
-    from zmqcluster._reference import HashRing, Mailbox, decode, encode, hash64
-else:
+if TYPE_CHECKING or not PURE:
     from zmqcluster._codec import decode, encode
     from zmqcluster._core import Mailbox
     from zmqcluster._ring import HashRing, hash64
+else:
+    from zmqcluster._reference import HashRing, Mailbox, decode, encode, hash64
 
 __all__ = [
     "PURE",

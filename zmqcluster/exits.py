@@ -96,7 +96,7 @@ class Crashed(ExitReason):
 
     kind: str
     text: str
-    trace: str = ""
+    trace: str = field(default="", repr=False)
     exception: BaseException | None = field(default=None, compare=False, repr=False)
 
 

@@ -52,15 +52,16 @@ send_all(_, 0) -> ok;
 send_all(To, Left) -> To ! Left, send_all(To, Left - 1).
 
 ping_pong(Count) ->
-    Echo = spawn_link(fun echo/0),
+    Self = self(),
+    Echo = spawn_link(fun() -> echo(Self) end),
     Rate = per_s(Count, fun() -> ping(Echo, Count) end),
     Echo ! stop,
     Rate.
 
-echo() -> receive {From, Message} -> From ! Message, echo(); stop -> ok end.
+echo(Partner) -> receive stop -> ok; Message -> Partner ! Message, echo(Partner) end.
 
 ping(_, 0) -> ok;
-ping(Echo, Left) -> Echo ! {self(), Left}, receive Left -> ping(Echo, Left - 1) end.
+ping(Echo, Left) -> Echo ! Left, receive Left -> ping(Echo, Left - 1) end.
 
 calls(Count, Callers) ->
     Server = start_server(),
@@ -106,13 +107,12 @@ idle_bytes(Start) ->
 idle() -> receive stop -> ok end.
 
 timer_lateness() ->
-    Echo = spawn_link(fun echo/0),
-    Flood = spawn_link(fun() -> flood(Echo) end),
+    Flood = spawn(fun() -> Self = self(), flood(spawn_link(fun() -> echo(Self) end)) end),
     Late = lists:sort([late_ms() || _ <- lists:seq(1, scaled(100000) div 1000)]),
-    [begin unlink(Pid), exit(Pid, kill) end || Pid <- [Echo, Flood]],
+    exit(Flood, kill),
     lists:nth(max(1, length(Late) * 99 div 100), Late).
 
-flood(Echo) -> Echo ! {self(), 1}, receive 1 -> flood(Echo) end.
+flood(Echo) -> Echo ! 1, receive 1 -> flood(Echo) end.
 
 late_ms() ->
     Start = erlang:monotonic_time(microsecond),

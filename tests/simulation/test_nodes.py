@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 
 from zmqcluster.runtime.events import NodeDown, NodeUp
 from zmqcluster.runtime.process import receive, register, send, spawn
-from zmqcluster.runtime.process import self as myself
+from zmqcluster.runtime.process import self as this_process
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.testing import checkers
 from zmqcluster.testing.simulation import Simulation
@@ -104,12 +105,12 @@ def test_one_way_cut_then_both_sides_agree_and_do_not_flap(trio: Simulation) -> 
 async def numbering(target: tuple[str, str], pause_s: float = 0.01) -> None:
     number = 0
     while True:
-        await receive(timeout_s=pause_s, match=lambda _: False)
+        await asyncio.sleep(pause_s)
         send(target, ("number", number))
         number += 1
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(20))
 def test_messages_under_faults_then_each_session_brings_a_run_without_gap(seed: int) -> None:
     """At most once and in order, with what is lost lost at the ends of sessions only."""
     sessions: dict[str, list[int]] = {}
@@ -118,7 +119,7 @@ def test_messages_under_faults_then_each_session_brings_a_run_without_gap(seed: 
 
         async def listening() -> None:
             register("listener")
-            simulation.node("b").monitor_nodes(myself())
+            simulation.node("b").monitor_nodes(this_process())
             count = 0
             while True:
                 match await receive():
@@ -144,4 +145,4 @@ def test_messages_under_faults_then_each_session_brings_a_run_without_gap(seed: 
         simulation.run_ms(500)
         assert checkers.alternating(simulation.trace.entries) == []
     assert checkers.contiguous(sessions) == []
-    assert len(sessions) > 1 and all(sessions[last] for last in list(sessions)[-1:])
+    assert len(sessions) > 1 and list(sessions.values())[-1]

@@ -234,13 +234,18 @@ def behaviour_of(cls: type[GenServer]) -> Behaviour:
                     calls[attribute] = value.function
                 elif isinstance(value, CastMethod):
                     casts[attribute] = value.function
-        handlers = {"handle_call": cls.handle_call, "handle_cast": cls.handle_cast, "handle_info": cls.handle_info}
-        cls._isolated = any(
-            inspect.iscoroutinefunction(function)
-            for function in (cls.init, *handlers.values(), *calls.values(), *casts.values())
-        )
+        functions = (cls.init, cls.handle_call, cls.handle_cast, cls.handle_info, *calls.values(), *casts.values())
+        cls._isolated = any(inspect.iscoroutinefunction(function) for function in functions)
         cls._behaviour = Behaviour(
-            cls.__qualname__, calls, casts, **handlers, controlled=_controlled, stopping=_stopping, crashed=_crashed
+            cls.__qualname__,
+            calls,
+            casts,
+            handle_call=cls.handle_call,
+            handle_cast=cls.handle_cast,
+            handle_info=cls.handle_info,
+            controlled=_controlled,
+            stopping=_stopping,
+            crashed=_crashed,
         )
     return cls._behaviour
 

@@ -17,11 +17,12 @@ Source: Horde.DynamicSupervisor, whose children have random ids, so that both si
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from zmqcluster.exits import NameConflict, Shutdown
 from zmqcluster.ids import Pid
+from zmqcluster.protocol.announcements import Announcements, updates_to
 from zmqcluster.protocol.catalogue_messages import (
     Acknowledged,
     Compare,
@@ -54,17 +55,7 @@ __all__ = ["Catalogue"]
 DIGEST_MS = 500
 CONFLICT_RETRY_MS = 200  # the name of a child is held elsewhere: after a heal the other process ends within this
 CONFLICT_MS_MAX = 5_000  # held for so long, it belongs to somebody else: the child has failed
-HOPS_MAX = 3  # nodes that see other members may send a caller around; after so many the one who is asked takes the child
-UPDATE_CHILDREN_MAX = 500
-
-
-@dataclass(slots=True)
-class Promise:
-    """An answer that is given once the present row of ``child_id`` is known to another member."""
-
-    child_id: str
-    ref: Any
-    value: Any
+HOPS_MAX = 3  # nodes that see other members send a caller around; after so many the one who is asked takes the child
 
 
 class Catalogue:
@@ -77,10 +68,7 @@ class Catalogue:
         self.replicas = Replicas(me)
         self._placement = placement or Uniform()
         self._up: dict[str, None] = {}
-        self._changed: dict[str, Child] = {}
-        self._number = 0  # of the last update
-        self._new_promises: list[Promise] = []
-        self._promises: list[tuple[int, Promise]] = []  # with the update that tells the others
+        self._announcements = Announcements()
         self._suspicions: dict[str, tuple[int, int]] = {}  # of each peer the last digest that was not ours, and ours
         self._is_leaving = False
         self._digest_ms = digest_ms
@@ -113,12 +101,12 @@ class Catalogue:
             return [Reply(ref, NotFound())]
         if child.owner != self.me and self.replicas.is_alive(child.owner):
             return [Reply(ref, Elsewhere(child.owner.node))]
-        self._publish(self._ended(child, TERMINATED), now_ms)
+        row = self._publish(self._ended(child, TERMINATED), now_ms)
         effects = self._settle(child_id, now_ms)
         if child_id in self.runs.by_id:
             self.runs.by_id[child_id].refs.append(ref)
         else:
-            self._promise(child_id, ref, Terminated())
+            self._announcements.promise(row, ref, Terminated())
         return effects
 
     def where(self, child_id: str) -> Pid | None:
@@ -159,7 +147,7 @@ class Catalogue:
         run.phase, run.has_run, run.conflict_since_ms = Phase.RUNNING, True, None
         self._write(run, RUNNING, pid, now_ms)
         for ref in run.refs:
-            self._promise(run.child.id, ref, Found(pid))
+            self._announcements.promise(run.child, ref, Found(pid))
         run.refs.clear()
         return []
 
@@ -171,7 +159,7 @@ class Catalogue:
         if run.phase is Phase.STOPPING:
             self.runs.drop(run)
             for ref in run.refs:
-                self._promise(run.child.id, ref, Terminated())
+                self._announcements.promise(run.child, ref, Terminated())
             return self._settle(run.child.id, now_ms)
         if not run.has_run and run.child.generation == 1:
             self.runs.drop(run)
@@ -240,7 +228,7 @@ class Catalogue:
             case Update():
                 return self._on_update(peer, message, now_ms)
             case Acknowledged(number):
-                return self._keep_promises(number)
+                return self._announcements.on_acknowledged(number)
             case Digest(digest):
                 return self._on_digest(peer, digest)
             case Hello():
@@ -249,7 +237,7 @@ class Catalogue:
                 self.replicas.claim(peer, members)
                 return [*self._settle_orphans(now_ms), *self.flush()]
             case Compare(buckets):
-                return self._updates_to(peer, self.table.rows_in_other(buckets))
+                return updates_to(peer, self.table.rows_in_other(buckets))
             case Leaving(replica):
                 return self.on_replica_down(replica, now_ms)
         return []
@@ -281,7 +269,7 @@ class Catalogue:
         return [
             Emit(ReplicaJoined(hello.replica)),
             Send(peer, self._hello()),
-            *self._updates_to(peer, self.table.rows_in_other(hello.buckets)),
+            *updates_to(peer, self.table.rows_in_other(hello.buckets)),
             *self._members_changed(now_ms),
         ]
 
@@ -301,11 +289,7 @@ class Catalogue:
         return [Send(peer, Compare(list(self.table.buckets)))]
 
     def _members_changed(self, now_ms: int) -> list[Effect]:
-        for promise in [promise for _, promise in self._promises]:
-            # Whoever was told may be gone, so others are told again.
-            self._changed[promise.child_id] = self.table.children[promise.child_id]
-            self._new_promises.append(promise)
-        self._promises.clear()
+        self._announcements.repeat()
         news: list[Effect] = [Send(peer, Members(self.replicas.pids())) for peer in self.replicas.peers]
         return [*news, *self._settle_orphans(now_ms), *self.flush()]
 
@@ -313,31 +297,7 @@ class Catalogue:
 
     def flush(self) -> list[Effect]:
         """Tell the others what was written since the last flush; call it once per batch of requests and reports."""
-        if not self._changed and not self._new_promises:
-            return []
-        children, self._changed = list(self._changed.values()), {}
-        self._number += 1
-        self._promises += [(self._number, promise) for promise in self._new_promises]
-        self._new_promises = []
-        if not self.replicas.peers:
-            return self._keep_promises(self._number)
-        return [effect for peer in self.replicas.peers for effect in self._updates_to(peer, children, self._number)]
-
-    def _updates_to(self, peer: str, children: list[Child], number: int = 0) -> list[Effect]:
-        """Return ``children`` in parts; the last part, which may be empty, carries ``number``."""
-        cuts = list(range(0, len(children), UPDATE_CHILDREN_MAX)) or ([0] if number else [])
-        return [
-            Send(peer, Update(number if cut == cuts[-1] else 0, children[cut : cut + UPDATE_CHILDREN_MAX]))
-            for cut in cuts
-        ]
-
-    def _promise(self, child_id: str, ref: Any, value: Any) -> None:
-        self._new_promises.append(Promise(child_id, ref, value))
-
-    def _keep_promises(self, number: int) -> list[Effect]:
-        kept = [promise for due, promise in self._promises if due <= number]
-        self._promises = [(due, promise) for due, promise in self._promises if due > number]
-        return [Reply(promise.ref, promise.value) for promise in kept]
+        return self._announcements.flush(self.replicas.peers)
 
     def _write(self, run: Run, state: str, pid: Pid | None, now_ms: int) -> None:
         child = run.child
@@ -345,9 +305,10 @@ class Catalogue:
         run.child = replace(child, version=child.version + 1, state=state, pid=pid, plan=plan)
         self._publish(run.child, now_ms)
 
-    def _publish(self, child: Child, now_ms: int) -> None:
+    def _publish(self, child: Child, now_ms: int) -> Child:
         if self.table.merge(child, now_ms):
-            self._changed[child.id] = child
+            self._announcements.add(child)
+        return child
 
     def _ended(self, child: Child, state: str) -> Child:
         return replace(child, owner=self.me, version=child.version + 1, state=state, pid=None, plan=None)
@@ -366,8 +327,9 @@ class Catalogue:
         if run is not None:
             if child is None or not supersedes(child, run.child):
                 return []
-            why = "terminated" if child.has_ended else "duplicate"
-            effects = self._stop(run, Shutdown(why))
+            if child.state == FAILED and run.phase in (Phase.STARTING, Phase.RUNNING):
+                return self._take_back(run, child, now_ms)
+            effects = self._stop(run, Shutdown("terminated" if child.has_ended else "duplicate"))
             return effects if child_id in self.runs.by_id else [*effects, *self._settle(child_id, now_ms)]
         if child is None or not child.is_active or self._is_leaving:
             return []
@@ -384,6 +346,12 @@ class Catalogue:
         heir = replace(child, generation=child.generation + 1, owner=self.me, version=0, state=STARTING, pid=None)
         self._publish(heir, now_ms)
         return [self._start(Run(heir))]
+
+    def _take_back(self, run: Run, child: Child, now_ms: int) -> list[Effect]:
+        """Who took the child over during a split failed with it; the process here is well."""
+        run.child = replace(run.child, generation=child.generation + 1, version=0)
+        self._publish(run.child, now_ms)
+        return []
 
     def _start(self, run: Run) -> Emit:
         number = self.runs.start(run)

@@ -150,7 +150,7 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class StartChild:
-    """Start ``id``, then say ``on_started(run, pid)``, and ``on_ended(run, reason)`` when it has ended or did not start."""
+    """Start ``id``, then say ``on_started(run, pid)``; say ``on_ended(run, reason)`` when it ended or did not start."""
 
     run: int
     id: str

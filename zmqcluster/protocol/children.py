@@ -76,7 +76,7 @@ class Child:
 
 
 def supersedes(new: Child, old: Child) -> bool:
-    """Whether ``new`` counts and ``old`` does not: the later life, its end, the higher generation, the smaller owner."""
+    """Whether ``new`` counts and not ``old``: the later life, its end, the higher generation, the smaller owner."""
     new_age = (new.life, new.has_ended, new.generation)
     old_age = (old.life, old.has_ended, old.generation)
     if new_age != old_age:

@@ -141,7 +141,7 @@ class Session:
             self._deadline_ms = now_ms + self._verify_ms
             return [self._send_ready()]
         if self.state in (State.DIALING, State.ANSWERING):
-            return [CloseDial(), *self._dial_next("no connection in time")]
+            return self._dial_next("no connection in time")
         return self._fail("no answer in time")
 
     # --- our own connection
@@ -157,18 +157,19 @@ class Session:
         self._attempt = self._next_attempt()
         self._endpoints = list(endpoints)
         self._setup_ends_ms = self._now_ms + self._setup_ms
-        return self._dial_next("there is no address")
+        return [self._dial()] if self._endpoints else self._fail("there is no address")
 
-    def _dial_next(self, problem: str) -> list[Action]:
+    def _dial(self) -> Action:
         """Try the next endpoint; each may use its share of the time that is left."""
-        if not self._endpoints:
-            return self._fail(problem)
         left_ms = max(0, self._setup_ends_ms - self._now_ms)
         self._deadline_ms = self._now_ms + left_ms // len(self._endpoints)
-        return [Dial(self._endpoints.pop(0))]
+        return Dial(self._endpoints.pop(0))
+
+    def _dial_next(self, problem: str) -> list[Action]:
+        return [CloseDial(), self._dial()] if self._endpoints else self._fail(problem)
 
     def _dial_lost(self, lost: DialLost, _: bytes) -> list[Action]:
-        return [CloseDial(), *self._dial_next(lost.problem)]
+        return self._dial_next(lost.problem)
 
     def _setup_lost(self, lost: DialLost, _: bytes) -> list[Action]:
         return self._fail(lost.problem)
@@ -289,14 +290,14 @@ class Session:
 
     def _fail(self, problem: str) -> list[Action]:
         """Give up the attempt; a peer that waits for our Welcome, or has it, is told."""
-        notices: list[Action] = []
+        close: list[Action] = [CloseDial()]
         if self.offer and self.state is State.ANSWERING:
             detail = f"{self.own.name} can't dial back: {problem}"
-            notices = [SendBack(self.source, Refused(self.offer.epoch, handshake.UNREACHABLE, detail))]
+            close = [SendBack(self.source, Refused(self.offer.epoch, handshake.UNREACHABLE, detail)), CloseDial()]
         elif self.offer and self.state is State.WELCOMED:
-            notices = [SendControl(Refused(self.offer.epoch, handshake.ENDED))]
+            close = [SendControl(Refused(self.offer.epoch, handshake.ENDED)), CloseDial(lingers=True)]
         self._rest()
-        return [*notices, CloseDial(lingers=bool(notices)), Failed(problem)]
+        return [*close, Failed(problem)]
 
     def _abandon(self, end: End, _: bytes) -> list[Action]:
         return self._fail(end.reason)

@@ -30,6 +30,7 @@ from zmqcluster.ids import Pid
 from zmqcluster.runtime.events import NodeDown, NodeUp
 from zmqcluster.runtime.node import Node
 from zmqcluster.runtime.process import receive
+from zmqcluster.runtime.process import self as this_process
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.testing.clock import VirtualLoop
 from zmqcluster.testing.network import Conditions, SimulatedNetwork
@@ -266,7 +267,7 @@ class Simulation:
         return pid
 
     async def _watch(self, name: str, node: Node) -> None:
-        node.monitor_nodes(node.scheduler.pids()[-1])
+        node.monitor_nodes(this_process())
         short = {place.full_name: each for each, place in self._places.items()}
         while True:
             match await receive():

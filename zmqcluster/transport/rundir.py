@@ -23,8 +23,9 @@ from zmqcluster.errors import ConfigError, NameInUse
 from zmqcluster.ids import NodeName
 from zmqcluster.transport.addresses import IPC_PATH_BYTES_MAX
 
-__all__ = ["NameLock", "local_endpoint", "nearest", "run_directory", "socket_path"]
+__all__ = ["GOSSIP_SUFFIX", "LINKS_SUFFIX", "NameLock", "local_endpoint", "nearest", "run_directory", "socket_path"]
 
+LINKS_SUFFIX, GOSSIP_SUFFIX = ".ipc", "-gossip.ipc"
 LOOPBACK_NAMES = ("localhost", "::1")
 
 
@@ -59,7 +60,7 @@ def _default_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"zmqcluster-{os.getuid()}"
 
 
-def socket_path(run_dir: Path, node: str, suffix: str = ".ipc") -> Path:
+def socket_path(run_dir: Path, node: str, suffix: str = LINKS_SUFFIX) -> Path:
     """Return the path of a node's socket; every process of the host computes the same.
 
     Raises:

@@ -46,7 +46,7 @@ from zmqcluster.transport.curve import secret_key
 from zmqcluster.transport.dial import SocketDial
 from zmqcluster.transport.gossip import BeatThread, Gossip
 from zmqcluster.transport.interface import GOSSIP_BYTES_MAX, DialEvent, Endpoints, Handler
-from zmqcluster.transport.rundir import NameLock, run_directory, socket_path
+from zmqcluster.transport.rundir import GOSSIP_SUFFIX, LINKS_SUFFIX, NameLock, run_directory, socket_path
 from zmqcluster.transport.threadbeat import ThreadBeat
 
 try:
@@ -370,6 +370,8 @@ class ZmqTransport:
         lock = NameLock(site.run_dir, site.name)
         resources.callback(lock.release)
         lock.acquire()
+        for suffix in (LINKS_SUFFIX, GOSSIP_SUFFIX):  # libzmq makes the socket files and leaves them behind
+            resources.callback(socket_path(site.run_dir, site.name, suffix).unlink, missing_ok=True)
         sockets = Sockets(self._cookie)
         resources.callback(sockets.close)
         door = sockets.door()  # before anybody can knock
@@ -380,8 +382,8 @@ class ZmqTransport:
         for socket in (router, publisher):
             keeper = Doorkeeper(loop, sockets.monitor(socket, DOOR_EVENTS), handler.on_refused)
             resources.callback(keeper.close)
-        links = site.bind(router, ports, ".ipc")
-        heard = site.bind(publisher, free_ports(self.name, "gossip"), "-gossip.ipc")
+        links = site.bind(router, ports, LINKS_SUFFIX)
+        heard = site.bind(publisher, free_ports(self.name, "gossip"), GOSSIP_SUFFIX)
         queue = ZmqChannel(near)
         ear.subscribe(b"")
         beat = self._beat(publisher, far, door, sockets.public_key, lambda: queue.send(b""))

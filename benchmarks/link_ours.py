@@ -1,0 +1,124 @@
+"""zmqcluster between two OS processes on loopback, through its public API, with a cookie: encrypted links."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import zmqcluster as zc
+from benchmarks.contender import CALLERS_COUNT, SMALL, Figures, call_figures, scaled, serve_async
+from benchmarks.peer import free_ports, running_peer
+
+COOKIE = "of the benchmark alone"
+clock = time.perf_counter
+
+
+class Sink(zc.GenServer):
+    """Counts casts and answers calls on the other node."""
+
+    def init(self) -> None:
+        self.taken_count = 0
+
+    @zc.cast
+    def take(self, message: Any) -> None:
+        self.taken_count += 1
+
+    @zc.call
+    def count(self) -> int:
+        """Return how many casts came since the last call."""
+        taken_count, self.taken_count = self.taken_count, 0
+        return taken_count
+
+    @zc.call
+    def same(self, message: Any) -> Any:
+        return message
+
+    @zc.call
+    def own_pid(self) -> zc.Pid:
+        return zc.self()
+
+
+class Client:
+    """The measuring end."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    async def one_way(self) -> Figures:
+        count = scaled(200_000)
+        start = clock()
+        await self._take(SMALL, count)
+        return {"link.one_way": count / (clock() - start)}
+
+    async def call(self) -> Figures:
+        latencies = []
+        for _ in range(scaled(3_000)):
+            start = clock()
+            await self.sink.same(SMALL)
+            latencies.append(clock() - start)
+        return call_figures(latencies)
+
+    async def call_100(self) -> Figures:
+        count, done = scaled(50_000), zc.self()
+
+        async def caller() -> None:
+            for _ in range(count // CALLERS_COUNT):
+                await self.sink.same(SMALL)
+            zc.send(done, "done")
+
+        start = clock()
+        for _ in range(CALLERS_COUNT):
+            zc.spawn(caller)
+        for _ in range(CALLERS_COUNT):
+            await zc.receive()
+        return {"link.call_100": count / (clock() - start)}
+
+    async def payload(self, name: str, size_bytes: int, total_bytes: int) -> Figures:
+        count, payload = scaled(total_bytes // size_bytes), bytes(size_bytes)
+        start = clock()
+        await self._take(payload, count, turn_count=max(1, 256 * 1024 // size_bytes))
+        return {name: count * size_bytes / (clock() - start) / 1e6}
+
+    async def _take(self, message: object, count: int, turn_count: int = 256) -> None:
+        """Send ``count`` casts, then a call, so that all were handled."""
+        for number in range(count):
+            self.sink.take(message)
+            if number % turn_count == turn_count - 1:
+                await asyncio.sleep(0)
+        taken_count = await zc.call(self.sink.dest, "count", timeout_s=60.0)
+        assert taken_count == count, (taken_count, count)
+
+
+async def answer() -> None:
+    """The other end, until its input ends."""
+    await Sink.start(name="sink")
+    await asyncio.to_thread(sys.stdin.read)
+
+
+async def measure(peer: str) -> None:
+    await zc.node().joined(2, 20.0)
+    client = Client(Sink.at(await Sink.at(("sink", peer)).own_pid()))
+    await serve_async(
+        {
+            "link.one_way": client.one_way,
+            "link.call": client.call,
+            "link.call_100": client.call_100,
+            "link.payload_64k": lambda: client.payload("link.payload_64k", 64 * 1024, 256 << 20),
+            "link.payload_1m": lambda: client.payload("link.payload_1m", 1 << 20, 512 << 20),
+        }
+    )
+
+
+def main() -> None:
+    own, peer = (f"{role}@127.0.0.1:{port}" for role, port in zip(("measuring", "answering"), free_ports(2), strict=True))
+    with running_peer("benchmarks.link_ours", peer):
+        zc.run(measure, peer, name=own, cookie=COOKIE, topologies=[zc.Static([peer])])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        zc.run(answer, name=sys.argv[1], cookie=COOKIE)
+    else:
+        main()

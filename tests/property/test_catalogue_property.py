@@ -1,0 +1,314 @@
+"""Children under faults: the laws of the table, and a model of which processes must run after everything has healed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.core_network import CoreNetwork
+from zmqcluster.exits import Crashed, Shutdown
+from zmqcluster.ids import Pid
+from zmqcluster.protocol.catalogue import DIGEST_MS, Catalogue
+from zmqcluster.protocol.catalogue_messages import (
+    Elsewhere,
+    Failed,
+    Found,
+    Later,
+    NotFound,
+    ReplicaJoined,
+    StartChild,
+    StopChild,
+    Terminated,
+)
+from zmqcluster.protocol.children import (
+    FAILED,
+    FINISHED,
+    RUNNING,
+    STARTING,
+    TERMINATED,
+    Child,
+    Plan,
+    supersedes,
+)
+from zmqcluster.protocol.effects import Effect, Emit, Reply
+from zmqcluster.protocol.replicas import Replicas
+from zmqcluster.protocol.table import Table
+
+NODES = ("a@h", "b@h", "c@h", "d@h")
+PLAN = Plan("tests:Worker")
+
+# --- laws
+
+rows = st.builds(
+    Child,
+    id=st.sampled_from(["x", "y", "z"]),
+    life=st.integers(1, 2),
+    generation=st.integers(1, 3),
+    owner=st.sampled_from([Pid(node, incarnation, 0) for node in NODES[:2] for incarnation in (1, 2)]),
+    version=st.integers(0, 2),
+    state=st.sampled_from([STARTING, RUNNING, FAILED, FINISHED, TERMINATED]),
+    pid=st.none(),
+    plan=st.just(PLAN),
+)
+
+
+def one_writer(children: list[Child]) -> list[Child]:
+    """Drop rows that contradict an earlier one: a replica writes each version of its generation once."""
+    seen: dict[Any, Child] = {}
+    for child in children:
+        seen.setdefault((child.id, child.life, child.has_ended, child.generation, child.owner, child.version), child)
+    return list(seen.values())
+
+
+def merged(children: list[Child]) -> Table:
+    table = Table()
+    for child in children:
+        table.merge(child, 0)
+    return table
+
+
+@given(children=st.lists(rows, max_size=20).map(one_writer), order=st.randoms(use_true_random=False))
+def test_merge_when_rows_come_in_any_order_and_number_then_the_table_is_the_same(children: Any, order: Any) -> None:
+    again = children + order.sample(children, len(children) // 2)
+    order.shuffle(again)
+
+    one, other = merged(children), merged(again)
+
+    assert one.children == other.children
+    assert (one.buckets, one.digest()) == (other.buckets, other.digest())
+
+
+@given(children=st.lists(rows, min_size=3, max_size=3).map(lambda some: [replace(row, id="x") for row in some]))
+def test_supersedes_when_rows_differ_then_it_is_a_strict_order(children: list[Child]) -> None:
+    a, b, c = children
+
+    assert not supersedes(a, a)
+    assert not (supersedes(a, b) and supersedes(b, a))
+    if supersedes(a, b) and supersedes(b, c):
+        assert supersedes(a, c)
+
+
+@given(left=st.lists(rows, max_size=12), right=st.lists(rows, max_size=12))
+def test_buckets_when_tables_exchange_their_differences_then_they_hold_the_same(left: Any, right: Any) -> None:
+    both = one_writer(left + right)
+    one, other = merged(both[: len(left)]), merged(both[len(left) :])
+
+    to_other, to_one = one.rows_in_other(other.buckets), other.rows_in_other(one.buckets)
+    for table, news in ((other, to_other), (one, to_one)):
+        for child in news:
+            table.merge(child, 0)
+
+    assert one.buckets == other.buckets
+    assert _active(one) == _active(other)
+
+
+def _active(table: Table) -> dict[str, Child]:
+    return {child.id: child for child in table.children.values() if not child.has_ended}
+
+
+# --- the model
+
+
+class Client:
+    """Asks one node after the other, as the handle of a cluster supervisor does."""
+
+    def __init__(self, world: World, verb: str, child_id: str, node: str) -> None:
+        self.world, self.verb, self.child_id, self.home = world, verb, child_id, node
+        self.answer: Any = None
+        self.ask(node, 0)
+
+    def ask(self, node: str, hops: int) -> None:
+        core = self.world.network.cores.get(node)
+        if core is None:
+            return
+        now_ms = self.world.network.now_ms
+        if self.verb == "ensure":
+            self.world.perform(node, core.ensure(self.child_id, self.world.plan(self.child_id), (self, hops), hops, now_ms))
+        else:
+            self.world.perform(node, core.terminate(self.child_id, (self, hops), now_ms))
+
+    def on_answer(self, node: str, hops: int, answer: Any) -> None:
+        match answer:
+            case Elsewhere(target) if self.world.reaches(node, target):
+                self.world.network.at(3, partial(self.ask, target, hops + 1))
+            case Elsewhere() | Later():
+                self.world.network.at(20, partial(self.ask, self.home, 0))
+            case _:
+                self.answer = answer
+
+
+class World:
+    """Catalogues, the processes their hosts run, and what must be true of them."""
+
+    def __init__(self, seed: int, ids: int = 12) -> None:
+        self.network = CoreNetwork(NODES, Catalogue, seed)
+        self.network.told = self.on_told
+        self.random = self.network.random
+        self.ids = [f"DON-{number}" for number in range(ids)]
+        self.processes: dict[str, dict[int, tuple[str, Pid | None]]] = {}  # by node, by run: id and pid
+        self.process_count = 0
+        self.ensured: dict[str, int] = {}  # the life of each child somebody was told to run
+        self.ended: dict[str, int] = {}  # the life of each child somebody was told to have ended
+        for node in NODES:
+            self.start(node)
+
+    @staticmethod
+    def plan(child_id: str) -> Plan:
+        return PLAN
+
+    def start(self, node: str) -> None:
+        self.processes[node] = {}
+        self.network.start(node)
+
+    def running(self) -> list[str]:
+        return sorted(self.network.cores)
+
+    def reaches(self, node: str, target: str) -> bool:
+        return target in self.network.cores and (min(node, target), max(node, target)) not in self.network.cuts
+
+    def perform(self, node: str, effects: list[Effect]) -> None:
+        self.network.perform(node, effects)
+        self.network.perform(node, self.network.cores[node].flush())
+
+    # --- the host
+
+    def on_told(self, node: str, effect: Effect) -> None:
+        match effect:
+            case Emit(StartChild(run, child_id)):
+                assert child_id not in [known for known, _ in self.processes[node].values()], "two on one node"
+                self.processes[node][run] = (child_id, None)
+                self.later(node, self.start_process, run)
+            case Emit(StopChild(run, reason)):
+                self.later(node, self.end_process, run, reason)
+            case Reply((client, hops), value):
+                self.note(node, client, value)
+                client.on_answer(node, hops, value)
+            case _:
+                assert isinstance(effect, Emit) and isinstance(effect.event, ReplicaJoined)
+
+    def later(self, node: str, event: Any, *args: Any) -> None:
+        core = self.network.cores[node]
+        self.network.at(self.random.randint(1, 30), partial(self.if_alive, node, core, event, *args))
+
+    def if_alive(self, node: str, core: Catalogue, event: Any, *args: Any) -> None:
+        if self.network.cores.get(node) is core:
+            event(node, *args)
+
+    def start_process(self, node: str, run: int) -> None:
+        if run in self.processes[node]:
+            self.process_count += 1
+            core = self.network.cores[node]
+            pid = Pid(node, core.me.incarnation, self.process_count)
+            self.processes[node][run] = (self.processes[node][run][0], pid)
+            self.perform(node, core.on_started(run, pid, self.network.now_ms))
+
+    def end_process(self, node: str, run: int, reason: Any) -> None:
+        if self.processes[node].pop(run, None) is not None:
+            self.perform(node, self.network.cores[node].on_ended(run, reason, self.network.now_ms))
+
+    def note(self, node: str, client: Client, value: Any) -> None:
+        row = self.network.cores[node].table.children.get(client.child_id)
+        if isinstance(value, Found):
+            assert row is not None
+            self.ensured[row.id] = max(row.life, self.ensured.get(row.id, 0))
+        if isinstance(value, Terminated):
+            assert row is not None
+            life = row.life if row.has_ended else row.life - 1  # somebody may have asked for the next life since
+            self.ended[row.id] = max(life, self.ended.get(row.id, 0))
+
+    # --- steps
+
+    def ensure(self) -> None:
+        for _ in range(3):
+            Client(self, "ensure", self.random.choice(self.ids), self.random.choice(self.running()))
+
+    def terminate(self) -> None:
+        Client(self, "terminate", self.random.choice(self.ids), self.random.choice(self.running()))
+
+    def crash_child(self) -> None:
+        node = self.random.choice(self.running())
+        runs = sorted(self.processes[node])
+        if runs:
+            self.end_process(node, self.random.choice(runs), Crashed("ValueError", "boom"))
+
+    def cut(self) -> None:
+        some = self.random.sample(NODES, self.random.randint(1, len(NODES) - 1))
+        self.network.cut(some, [node for node in NODES if node not in some])
+
+    def bridge(self) -> None:
+        a, b = self.random.sample(NODES, 2)
+        self.network.cut([a], [b])
+
+    def heal(self) -> None:
+        self.network.heal()
+
+    def crash(self) -> None:
+        if len(self.running()) > 1:
+            node = self.random.choice(self.running())
+            self.network.crash(node)
+            self.processes[node] = {}
+            self.forgive()
+
+    def restart(self) -> None:
+        for node in NODES:
+            if node not in self.network.cores:
+                self.start(node)
+
+    def wait(self) -> None:
+        self.network.run(self.random.choice((1, 5, 30, 200, 1_000)))
+
+    def forgive(self) -> None:
+        """What only the crashed node knew nobody can be asked for."""
+        tables = [core.table.children for core in self.network.cores.values()]
+        for child_id in list(self.ended):
+            life = self.ended[child_id]
+            known = [table[child_id] for table in tables if child_id in table]
+            if not any(row.life > life or (row.life == life and row.has_ended) for row in known):
+                del self.ended[child_id]
+                self.ensured.pop(child_id, None)
+        for child_id in list(self.ensured):
+            if not any(child_id in table and table[child_id].life >= self.ensured[child_id] for table in tables):
+                del self.ensured[child_id]
+
+    # --- in the end
+
+    def settle(self) -> None:
+        self.heal()
+        if self.random.random() < 0.5:  # in the other half the crashed nodes stay away
+            self.restart()
+        self.network.run(6 * DIGEST_MS)
+        self.network.loss = 0.0
+        self.network.run(4 * DIGEST_MS)
+
+    def check(self) -> None:
+        cores = [self.network.cores[node] for node in self.running()]
+        tables = [_active(core.table) for core in cores]
+        assert all(table == tables[0] for table in tables), "tables differ"
+        processes = sorted((child_id, pid) for node in self.running() for child_id, pid in self.processes[node].values())
+        expected = sorted((child.id, child.pid) for child in tables[0].values() if child.state != FAILED)
+        assert processes == expected, "not one process per child"
+        assert all(self.network.cores[child.owner.node].me == child.owner for child in tables[0].values())
+        for child_id, life in sorted(self.ensured.items()):
+            if life > self.ended.get(child_id, 0):
+                assert child_id in tables[0], f"{child_id} is lost"
+        for child_id, life in sorted(self.ended.items()):
+            assert child_id not in tables[0] or tables[0][child_id].life > life, f"{child_id} came back"
+
+
+STEPS = ("ensure", "ensure", "ensure", "wait", "wait", "wait", "terminate", "crash_child", "cut", "bridge", "heal", "crash", "restart")
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32), steps=st.lists(st.sampled_from(STEPS), max_size=40))
+def test_children_when_the_network_fails_and_heals_then_each_runs_once(seed: int, steps: list[str]) -> None:
+    world = World(seed)
+
+    for step in steps:
+        getattr(world, step)()
+    world.settle()
+
+    world.check()

@@ -1,0 +1,140 @@
+"""``zc.run``: one node, from its start to its orderly end.
+
+    node.start ──> main, as the node's first process ──> it returns, or SIGTERM / SIGINT ──> node.stop
+
+On SIGTERM or SIGINT the first process gets an exit signal ``Shutdown``: a supervisor then stops its children in reverse
+order within their time-outs, a plain function ends at once. A second SIGINT ends the program without waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from zmqcluster import _core
+from zmqcluster._ids import Pid
+from zmqcluster.errors import ConfigError, ServerExited
+from zmqcluster.exits import Kill, Normal, Shutdown, is_expected
+from zmqcluster.runtime.node import Node
+
+__all__ = ["Main", "first_process", "run", "run_node"]
+
+log = logging.getLogger("zmqcluster.node")
+
+Main = Callable[..., Any]
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_S_MAX = 60.0  # a tree that takes longer to stop is killed
+
+
+def run(main: Main, *arguments: Any, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None, **node: Any) -> Any:
+    """Run ``main(*arguments)`` as the first process of a node, and return what it returns.
+
+    Args:
+        main: an async function, or a Supervisor class, which then runs until a signal comes.
+        loop_factory: for another event loop, such as ``uvloop.new_event_loop``.
+        node: the arguments of ``Node``: name, cookie, topologies, ... Without a name the node opens no socket.
+    Raises:
+        what ``main`` raises; ServerExited when an exit signal ended it abnormally; ConfigError, NameInUse.
+    """
+    if not callable(main):
+        raise ConfigError(f"run takes an async function or a Supervisor class, not {main!r}")
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(run_node(Node(**node), main, *arguments))
+
+
+async def run_node(node: Node, main: Main, *arguments: Any) -> Any:
+    """``run`` in a loop that runs already."""
+    await node.start()
+    try:
+        first, ended = first_process(node, main, *arguments)
+        with _signals(node, first):
+            return await ended
+    finally:
+        node.scheduler.close()
+        await node.stop()
+
+
+def first_process(node: Node, main: Main, *arguments: Any) -> tuple[Pid, asyncio.Future[Any]]:
+    """Start ``main`` on a started node; the future has its result, or its exception."""
+    ended: asyncio.Future[Any] = node.scheduler.loop.create_future()
+    first: Pid = node.scheduler.spawn(_first(main, arguments, ended))
+    node.scheduler.spawn(_watch(first, ended))
+    return first, ended
+
+
+async def _first(main: Main, arguments: tuple[Any, ...], ended: asyncio.Future[Any]) -> None:
+    try:
+        if getattr(main, "is_supervisor", False):
+            await _run_tree(main, arguments)
+            result = None
+        else:
+            result = main(*arguments)
+            result = await result if inspect.isawaitable(result) else result
+    except Exception as error:
+        if not ended.done():
+            ended.set_exception(error)
+        return
+    if not ended.done():
+        ended.set_result(result)
+
+
+async def _run_tree(supervisor: Any, arguments: tuple[Any, ...]) -> None:
+    """Run a supervision tree until it ends by itself or this process is told to shut down."""
+    _core.trap_exits(True)
+    tree = await supervisor.start_link(*arguments)
+    stopping = False
+    while True:
+        message: _core.Exit = await _core.receive(_core.Exit)
+        if message.pid == tree.pid:
+            if not is_expected(message.reason) or not stopping and message.reason != Normal():
+                raise ServerExited(tree, message.reason)
+            return
+        if not stopping:
+            stopping = True
+            _core.current_scheduler().exit(_core.self(), tree.pid, message.reason)
+
+
+async def _watch(first: Pid, ended: asyncio.Future[Any]) -> None:
+    """Settle ``ended`` when an exit signal ended the first process."""
+    ref = _core.monitor(first)
+    down: _core.Down = await _core.receive(lambda message: isinstance(message, _core.Down) and message.ref == ref)
+    if ended.done():
+        return
+    if is_expected(down.reason):
+        ended.set_result(None)
+    else:
+        ended.set_exception(ServerExited("main", down.reason))
+
+
+@contextlib.contextmanager
+def _signals(node: Node, first: Pid) -> Iterator[None]:
+    """Turn signals into an orderly end of the first process."""
+    seen: list[int] = []
+
+    def on_signal(number: int) -> None:
+        seen.append(number)
+        name = signal.Signals(number).name
+        if seen.count(signal.SIGINT) >= 2:
+            log.warning("%s again: ending at once", name)
+            node.scheduler.exit(first, first, Kill())
+            return
+        log.info("%s: stopping in order", name)
+        node.scheduler.exit(Pid(node.scheduler.node, node.scheduler.incarnation, 0), first, Shutdown(name))
+        node.scheduler.loop.call_later(STOP_S_MAX, node.scheduler.exit, first, first, Kill())
+
+    loop = node.scheduler.loop
+    installed = []
+    for number in SIGNALS:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+            loop.add_signal_handler(number, on_signal, number)
+            installed.append(number)
+    try:
+        yield
+    finally:
+        for number in installed:
+            loop.remove_signal_handler(number)
