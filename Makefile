@@ -12,7 +12,7 @@ pip := $(python) -m pip install --quiet --disable-pip-version-check
 cores := $(shell getconf _NPROCESSORS_ONLN)
 suites := python3.11 python3.13
 
-.PHONY: help demo test bench asyncio-suite asyncio-suite-one lint build clean
+.PHONY: help demo test bench bench-core asyncio-suite asyncio-suite-one lint build clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -27,6 +27,9 @@ test: $(venv)/.built  ## run all tests: make test [PYTHON=python3.13] [ARGS="-k 
 
 bench: $(venv)/.built  ## measure against the baselines, write benchmarks/latest.json
 	@$(python) -m benchmarks.run $(ARGS)
+
+bench-core: $(venv)/.built  ## time the parts of the core with pytest-benchmark
+	@$(python) -m pytest benchmarks --benchmark-columns=min,median,ops,rounds $(ARGS)
 
 # CPython's own asyncio tests on every Python named in `suites` that is installed here, or on PYTHON alone.
 asyncio-suite:  ## run CPython's asyncio tests with every Task replaced by a Process

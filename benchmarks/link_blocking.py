@@ -30,6 +30,7 @@ class Client:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
+        self.socket.rcvtimeo = self.socket.sndtimeo = 30_000
         self.socket.connect(endpoint)
 
     def one_way(self) -> Figures:
@@ -84,12 +85,12 @@ def run_peer(endpoint: str) -> None:
     try:
         answer_frames(router, lambda message: None)
     except zmq.ContextTerminated:
-        return
+        router.close()
 
 
 def end_with_input(context: zmq.Context[zmq.Socket[bytes]]) -> None:
     sys.stdin.read()
-    context.destroy(linger=0)
+    context.term()
 
 
 def answer_frames(router: zmq.Socket[bytes], handle: Callable[[object], None]) -> None:

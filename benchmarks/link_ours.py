@@ -11,6 +11,8 @@ import zmqcluster as zc
 from benchmarks.contender import CALLERS_COUNT, SMALL, Figures, call_figures, scaled, serve_async
 from benchmarks.peer import free_ports, running_peer
 
+HALF_WINDOW_BYTES = 4 << 20
+TURN_COUNT = 256  # casts before the loop has its turn
 COOKIE = "of the benchmark alone"
 clock = time.perf_counter
 
@@ -76,18 +78,23 @@ class Client:
         return {"link.call_100": count / (clock() - start)}
 
     async def payload(self, name: str, size_bytes: int, total_bytes: int) -> Figures:
+        """As many bytes are on the way as a link may buffer without growing."""
         count, payload = scaled(total_bytes // size_bytes), bytes(size_bytes)
         start = clock()
-        await self._take(payload, count, turn_count=max(1, 256 * 1024 // size_bytes))
+        await self._take(payload, count, half_window_count=HALF_WINDOW_BYTES // size_bytes)
         return {name: count * size_bytes / (clock() - start) / 1e6}
 
-    async def _take(self, message: object, count: int, turn_count: int = 256) -> None:
-        """Send ``count`` casts, then a call, so that all were handled."""
-        for number in range(count):
+    async def _take(self, message: object, count: int, half_window_count: int = 20_000) -> None:
+        """Send ``count`` casts, and a call after each half window: the reply to the last but one is waited for."""
+        taken_count, outstanding = 0, self.sink.count()
+        for number in range(1, count + 1):
             self.sink.take(message)
-            if number % turn_count == turn_count - 1:
+            if number % half_window_count == 0:
+                taken_count += await outstanding
+                outstanding = self.sink.count()
+            elif number % TURN_COUNT == 0:
                 await asyncio.sleep(0)
-        taken_count = await zc.call(self.sink.dest, "count", timeout_s=60.0)
+        taken_count += await outstanding + await self.sink.count()
         assert taken_count == count, (taken_count, count)
 
 
@@ -98,7 +105,7 @@ async def answer() -> None:
 
 
 async def measure(peer: str) -> None:
-    await zc.node().joined(2, 20.0)
+    await zc.joined(1, 20.0)
     client = Client(Sink.at(await Sink.at(("sink", peer)).own_pid()))
     await serve_async(
         {
@@ -112,7 +119,8 @@ async def measure(peer: str) -> None:
 
 
 def main() -> None:
-    own, peer = (f"{role}@127.0.0.1:{port}" for role, port in zip(("measuring", "answering"), free_ports(2), strict=True))
+    ports = free_ports(2)
+    own, peer = f"measuring@127.0.0.1:{ports[0]}", f"answering@127.0.0.1:{ports[1]}"
     with running_peer("benchmarks.link_ours", peer):
         zc.run(measure, peer, name=own, cookie=COOKIE, topologies=[zc.Static([peer])])
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PORTS = range(27_000, 32_000)  # below the ephemeral range, where a retrying DEALER could connect to itself
+PORTS = range(20_000, 32_000)  # below the ephemeral range, where a retrying DEALER could connect to itself
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ``count`` loopback ports that nobody listens on."""
+    """Return ``count`` loopback ports that nobody listens on; drawn, since other contenders draw at the same time."""
     found: list[int] = []
-    for port in PORTS:
+    for port in random.SystemRandom().sample(PORTS, 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

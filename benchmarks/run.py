@@ -18,17 +18,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import zmqcluster as zc
 from benchmarks import beam
-from benchmarks.plan import MEASURES, RATE, Measure, holds
+from benchmarks.plan import MEASURES, Measure, holds
 
 OURS = "zmqcluster"
 ROUNDS_COUNT = 5
+ANSWER_S_MAX = 60.0
 OUTPUT = Path(__file__).parent / "latest.json"
-PACKAGES = ("zmqcluster", "pyzmq", "msgpack")
+PACKAGES = ("pyzmq", "msgpack")
 MODULES = {
     ("local", OURS): "benchmarks.local_ours",
     ("local", "asyncio_queue"): "benchmarks.local_queue",
@@ -53,19 +56,24 @@ class Contender:
         """Return the figures of one measure, by name.
 
         Raises:
-            RuntimeError: the contender ended; it said why on stderr.
+            RuntimeError: the contender ended, and said why on stderr, or took too long and was killed.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"{request}\n")
-        self._process.stdin.flush()
+        timer = threading.Timer(ANSWER_S_MAX, self._process.kill)
+        timer.start()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{request}\n")
+            self._process.stdin.flush()
         words = self._process.stdout.readline().split()
+        timer.cancel()
         if not words:
             raise RuntimeError(f"{self.name} did not answer {request}: {' '.join(self._command)}")
         return {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -151,7 +159,7 @@ def print_row(row: Row, kind: str) -> bool:
 
 
 def versions_here() -> dict[str, str]:
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions = {"zmqcluster": zc.__version__, **{package: importlib.metadata.version(package) for package in PACKAGES}}
     if shutil.which("erl"):
         release = ["erl", "-noshell", "-eval", 'io:format("~s", [erlang:system_info(otp_release)]), halt().']
         versions["otp"] = subprocess.run(release, capture_output=True, text=True, check=True).stdout
@@ -193,7 +201,8 @@ def main(arguments: list[str]) -> int:
     rows: list[Row] = []
     all_hold = True
     for family in ("local", "link"):
-        measures = [each for each in MEASURES if each.request.startswith((f"{family}.",)) and each.request.startswith(options.only)]
+        wanted = [each for each in MEASURES if each.request.startswith(options.only)]
+        measures = [each for each in wanted if each.request.startswith(f"{family}.")]
         if measures:
             found, hold = measure_family(family, measures, has_beam, options.rounds)
             rows, all_hold = rows + found, all_hold and hold

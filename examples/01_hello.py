@@ -13,17 +13,17 @@ async def processor() -> None:
     while True:
         match await zc.receive():
             case ("process", {"amount": amount}):
-                print(f"Processed: ${amount}, Zakat: ${amount * Decimal('0.025')}")
+                print(f"Processed: ${amount}, Zakat: ${amount * Decimal('0.025'):.2f}")
             case "stop":
                 return
 
 
 async def main() -> None:  # runs as the node's first process
-    pid, ref = zc.spawn_monitor(processor)
+    pid, _ = zc.spawn_monitor(processor)
     donation: dict[str, Any] = {"donor": "Aisha", "amount": Decimal("1000.00")}
     zc.send(pid, ("process", donation))
     zc.send(pid, "stop")
-    down = await zc.receive(lambda message: isinstance(message, zc.Down) and message.ref == ref)
+    down = await zc.receive(zc.Down)
     print(f"The processor ended: {down.reason}")
 
 

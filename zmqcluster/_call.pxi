@@ -54,6 +54,8 @@ cdef class Call(Runnable):
     # --- for the server
     cdef int reply_with(self, object value) except -1:
         if self.state == OPEN:
+            if self.scheduler.copy_messages and not self.incoming:
+                value = copied(value)
             self.state = REPLIED
             self.value = value
             self.settle()
@@ -73,6 +75,13 @@ cdef class Call(Runnable):
     def fail(self, error not None):
         """Let the caller's await raise ``error``."""
         self.fail_with(error)
+
+    @property
+    def client(self):
+        """Who waits for the reply: a Pid of this node, the name of another node, or None when nobody does."""
+        if self.incoming:
+            return None if self.link is None else self.link.node
+        return None if self.waiter is None or not self.waiter.id else self.waiter.pid_of()
 
     cdef int settle(self) except -1:
         """The outcome is known: wake whoever waits."""

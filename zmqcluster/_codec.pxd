@@ -1,7 +1,6 @@
 """Values to bytes and back, for the modules of the core: see _codec.pyx.
 
-A writer owns its Buffer and frees ``bytes``. After an error ``used`` may stand in the middle of a value: a writer notes
-it before and sets it back.
+A writer owns its Buffer and frees ``bytes``. After an error of ``encode_value`` the Buffer is as it was before.
 """
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 

@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, freethreading_compatible=False
 """Values to bytes and back: msgpack, with extension types for what msgpack lacks (see _extensions.py).
 
     {"n": 7}         81 a1 6e 07              a map of one pair, a string of one byte, a small number
@@ -80,7 +81,6 @@ cdef size_t room_bytes_max = BUFFER_BYTES_MAX + MESSAGE_BYTES_MAX
 cdef dict scalar_writers = TO_PAYLOAD
 cdef dict scalar_readers = FROM_PAYLOAD
 cdef set str_types = _messages.STR_TYPES
-
 
 
 @cython.final

@@ -8,6 +8,11 @@ cdef list key_cache = [None] * KEY_SLOTS
 
 
 def decode(data):
+    """Return the value whose bytes ``data`` is.
+
+    Raises:
+        DecodeError: it is not exactly one well-formed value; ``offset`` is where the innermost malformed one begins.
+    """
     cdef bytes held = data if type(data) is bytes else bytes(memoryview(data))
     cdef Cursor cursor
     cursor.start = cursor.at = PyBytes_AS_STRING(held)
@@ -19,6 +24,7 @@ def decode(data):
 
 
 def encode_varint(uint64_t value):
+    """Return the bytes of ``put_varint``."""
     cdef char room[10]
     cdef Buffer buffer
     buffer.bytes = room
@@ -29,6 +35,11 @@ def encode_varint(uint64_t value):
 
 
 def decode_varint(bytes data not None):
+    """Return the number whose bytes ``data`` is.
+
+    Raises:
+        DecodeError: it is not exactly one number of at most 64 bits.
+    """
     cdef uint64_t value = 0
     cdef Cursor cursor
     cursor.start = cursor.at = PyBytes_AS_STRING(data)

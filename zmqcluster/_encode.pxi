@@ -10,6 +10,12 @@ cdef Buffer spare_buffer
 
 
 def encode(value):
+    """Return the bytes of ``value``.
+
+    Raises:
+        EncodeError: a part of it cannot be sent; the error names the path to that part.
+        FrameTooLarge: it takes more than MESSAGE_BYTES_MAX bytes.
+    """
     global spare_buffer
     cdef Buffer buffer = spare_buffer
     spare_buffer.bytes = NULL
@@ -134,29 +140,31 @@ cdef inline int put_byte(Buffer* buffer, uint8_t byte) except -1:
     return 0
 
 
-cdef inline char* put_length(char* at, size_t length, uint8_t short_tag, size_t short_max, uint8_t tag) noexcept:
-    """Write the head of a str, list or dict in its shortest form and return what follows it; str has ``tag`` - 1 too."""
+cdef inline char* put_length(
+    char* at, Py_ssize_t length, uint8_t short_tag, Py_ssize_t short_max, uint8_t tag8, uint8_t tag16,
+) noexcept:
+    """Write the shortest head with this length, in the tag or in 8 (if ``tag8``), 16, 32 bits; return its end."""
     if length <= short_max:
         at[0] = <char>(short_tag | length)
         return at + 1
-    if length <= 0xff and tag == 0xda:
-        at[0] = <char>0xd9
+    if tag8 and length <= 0xff:
+        at[0] = <char>tag8
         at[1] = <char>length
         return at + 2
     if length <= 0xffff:
-        at[0] = <char>tag
+        at[0] = <char>tag16
         store16(at + 1, <uint16_t>length)
         return at + 3
-    at[0] = <char>(tag + 1)
+    at[0] = <char>(tag16 + 1)
     store32(at + 1, <uint32_t>length)
     return at + 5
 
 
-cdef inline int put_count(Buffer* buffer, Py_ssize_t count, uint8_t short_tag, uint8_t tag) except -1:
+cdef inline int put_count(Buffer* buffer, Py_ssize_t count, uint8_t short_tag, uint8_t tag16) except -1:
     if count > UINT32_MAX:
         refuse(f"{count} elements are too many")
     cdef char* at = reserve(buffer, 5)
-    buffer.used += put_length(at, count, short_tag, 15, tag) - at
+    buffer.used += put_length(at, count, short_tag, 15, 0, tag16) - at
     return 0
 
 
@@ -167,21 +175,16 @@ cdef int put_str(Buffer* buffer, str value) except -1:
     if text == NULL:
         return refuse("a str with a lone surrogate has no UTF-8 form")
     at = reserve(buffer, size_bytes + 5)
-    at = put_length(at, size_bytes, 0xa0, 31, 0xda)
+    at = put_length(at, size_bytes, 0xa0, 31, 0xd9, 0xda)
     memcpy(at, text, size_bytes)
     buffer.used = at + size_bytes - buffer.bytes
     return 0
 
 
 cdef int put_bytes(Buffer* buffer, bytes value) except -1:
-    cdef size_t size_bytes = PyBytes_GET_SIZE(value)
+    cdef Py_ssize_t size_bytes = PyBytes_GET_SIZE(value)
     cdef char* at = reserve(buffer, size_bytes + 5)
-    if size_bytes <= 0xff:
-        at[0] = <char>0xc4
-        at[1] = <char>size_bytes
-        at += 2
-    else:
-        at = put_length(at, size_bytes, 0, 0, 0xc5)
+    at = put_length(at, size_bytes, 0, -1, 0xc4, 0xc5)
     memcpy(at, PyBytes_AS_STRING(value), size_bytes)
     buffer.used = at + size_bytes - buffer.bytes
     return 0

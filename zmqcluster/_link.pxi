@@ -5,7 +5,7 @@
 #    u8 DATA | u64 epoch | u64 sequence | u64 bytes acked | u64 envelopes acked | envelope ...
 #    envelope:  u32 length | u8 kind | destination | ...      length counts what follows it
 #
-# The destination is the varint id of a process or, with the flag BY_NAME in the kind, its encoded name. A frame whose
+# The destination is the varint id of a process or, with a flag in the kind, its encoded name or the id of an alias. A frame whose
 # sequence is 0 only acknowledges. A frame of an unknown epoch, or from another connection than the session's, is dropped
 # and counted; a gap ends the session. So ZeroMQ's silent redelivery and loss never reach a process.
 #
@@ -32,6 +32,7 @@ cdef enum Kind:
     DEMONITOR = 13      # ref: no destination
     DOWN = 14           # ref, reason
     BY_NAME = 64
+    BY_ALIAS = 128
 
 cdef enum LinkState:
     PENDING
@@ -108,6 +109,9 @@ cdef class Link:
             put_varint(&self.out, (<Pid>dest).id)
         elif dest is None:
             self.out.bytes[mark + 4] = <char>kind
+        elif type(dest) is Ref:
+            self.out.bytes[mark + 4] = <char>(kind | BY_ALIAS)
+            put_varint(&self.out, (<Ref>dest).id)
         else:
             self.out.bytes[mark + 4] = <char>(kind | BY_NAME)
             try:
@@ -144,7 +148,7 @@ cdef class Link:
             raise FrameTooLarge(length, MESSAGE_BYTES_MAX)
         store32(self.out.bytes + mark, <uint32_t>length)
         if self.link_state == PENDING:
-            self.unborn.append(((<Pid>dest).incarnation if type(dest) is Pid else 0,
+            self.unborn.append((incarnation_of(dest),
                                 self.out.bytes[mark:mark + 4 + length]))
             self.waiting_bytes += length + 4
             self.out.used = 0
@@ -169,7 +173,8 @@ cdef class Link:
 
     cdef inline bint is_past(self, object dest) except -1:
         """Whether ``dest`` is a pid of another life of the peer."""
-        return self.link_state == UP and type(dest) is Pid and (<Pid>dest).incarnation != self.incarnation
+        cdef uint64_t incarnation = incarnation_of(dest)
+        return self.link_state == UP and incarnation != 0 and incarnation != self.incarnation
 
     cdef int send_message(self, object dest, object message) except -1:
         cdef Py_ssize_t mark
@@ -366,6 +371,13 @@ cdef class Link:
 
     def __repr__(self):
         return f"<Link to {self.node}, {self.state}>"
+
+
+cdef inline uint64_t incarnation_of(object dest) except? 0:
+    """Of the peer's life that ``dest`` belongs to; 0 for a name, which any life may have."""
+    if type(dest) is Pid:
+        return (<Pid>dest).incarnation
+    return (<Ref>dest).incarnation if type(dest) is Ref else 0
 
 
 cdef tuple failure_code(object error):
@@ -580,12 +592,16 @@ cdef int receive_envelope(Scheduler scheduler, Link link, const char* at, uint32
     cursor.start = at
     cursor.at = at + 1
     cursor.end = at + length
-    kind &= ~<uint8_t>BY_NAME
+    cdef bint by_alias = kind & BY_ALIAS != 0
+    kind &= 63
     try:
         if kind == REPLY or kind == FAIL:
             receive_outcome(link, &cursor, kind)
         elif kind == DOWN or kind == DEMONITOR:
             receive_watch(scheduler, link, &cursor, kind)
+        elif by_alias:
+            get_varint(&cursor, &id)
+            scheduler.send_to_alias(new_ref(scheduler.node, scheduler.incarnation, id), decode_value(&cursor, 0))
         else:
             if by_name:
                 process = scheduler.names.get(decode_value(&cursor, 0))
@@ -598,6 +614,8 @@ cdef int receive_envelope(Scheduler scheduler, Link link, const char* at, uint32
                 receive_message(scheduler, link, &cursor, kind, process)
             else:
                 receive_signal(scheduler, link, &cursor, kind, process, id)
+    except MailboxFull:
+        pass                                        # counted where it was refused; a sender far away is not told
     except (DecodeError, TypeError, ValueError) as error:
         scheduler.hooks.on_undecodable(link.node, error)
     return 0

@@ -96,20 +96,42 @@ cdef void ring_clear(Ring* ring) noexcept:
     ring.head = 0
 
 
-cdef inline bint matches(object match, object message) except -1:
-    """Whether ``message`` is what a receive waits for: an instance of a type, or accepted by a predicate."""
+cdef bint matches(object match, object message) except -1:
+    """Whether ``message`` is what a receive waits for.
+
+    A type matches its instances, ``...`` matches anything, a tuple matches a tuple of its length part by part, a
+    function decides by itself, and any other value matches its equal of the same type.
+    """
+    cdef Py_ssize_t position
     if isinstance(match, type):
         return isinstance(message, match)
-    return bool(match(message))
+    if match is ...:
+        return True
+    if type(match) is tuple:
+        if type(message) is not tuple or len(<tuple>message) != len(<tuple>match):
+            return False
+        for position in range(len(<tuple>match)):
+            if not matches((<tuple>match)[position], (<tuple>message)[position]):
+                return False
+        return True
+    if callable(match):
+        return bool(match(message))
+    return type(message) is type(match) and bool(message == match)
+
+
+cdef enum:
+    DROP_NEW
+    DROP_OLD
+    REFUSE
 
 
 cdef uint8_t policy_of(str policy) except 255:
     if policy == "drop_new":
-        return 0
+        return DROP_NEW
     if policy == "drop_old":
-        return 1
+        return DROP_OLD
     if policy == "refuse":
-        return 2
+        return REFUSE
     raise ConfigError(f"a mailbox policy is 'drop_new', 'drop_old' or 'refuse', not {policy!r}")
 
 
@@ -160,7 +182,7 @@ cdef class Mailbox:
         return taken
 
     def take_match(self, match):
-        """Remove and return the first message that ``match`` (a type or a predicate) accepts.
+        """Remove and return the first message that ``match`` accepts: a type, a pattern or a predicate.
 
         Raises:
             LookupError: no message matches; the mailbox is as before.

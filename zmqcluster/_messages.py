@@ -58,6 +58,8 @@ def register_message(cls: type[T], tag: str | None = None) -> type[T]:
     Raises:
         ConfigError: the class cannot be rebuilt from its fields, or the tag or the class is taken.
     """
+    if not isinstance(cls, type):
+        raise ConfigError(f"{cls!r} is no class")
     chosen = f"{cls.__module__}:{cls.__qualname__}" if tag is None else tag
     if not isinstance(chosen, str) or not 0 < len(chosen.encode(errors="replace")) <= TAG_BYTES_MAX:
         raise ConfigError(f"a tag has 1 to {TAG_BYTES_MAX} bytes, not {chosen!r}")
@@ -93,9 +95,9 @@ def register_str(cls: type[str]) -> None:
 
 
 def _shape(cls: type, tag: str) -> Shape:
-    if isinstance(cls, type) and issubclass(cls, Enum):
+    if issubclass(cls, Enum):
         return Shape(tag, cls, None, False)
-    if not (isinstance(cls, type) and is_dataclass(cls) and _is_frozen(cls)):
+    if not (is_dataclass(cls) and _is_frozen(cls)):
         raise ConfigError(f"{cls!r} is neither a frozen dataclass nor an enum: only values can be sent")
     names = tuple(field.name for field in fields(cls) if field.compare)
     parameters = inspect.signature(cls).parameters

@@ -49,7 +49,10 @@ def describe(value: object) -> str:
 
 
 def _parts(value: object) -> Iterator[tuple[str, object, bool]]:
-    """The parts of ``value`` in the order of writing: step, part, and whether it is the key of a dict."""
+    """The parts of ``value`` in the order of writing: step, part, and whether it is the key of a dict.
+
+    Parts are copied first: what runs while one is tried, a tzinfo, may change the value.
+    """
     cls = type(value)
     shape = SHAPES.get(cls)
     if shape is not None:
@@ -57,14 +60,14 @@ def _parts(value: object) -> Iterator[tuple[str, object, bool]]:
             if hasattr(value, name):
                 yield f".{name}", getattr(value, name), False
     elif isinstance(value, dict) and cls is dict:
-        for key, part in value.items():
+        for key, part in list(value.items()):
             yield "", key, True
             yield f"[{_shown(key)}]", part, False
     elif isinstance(value, list | tuple) and cls in (list, tuple):
-        for index, part in enumerate(value):
+        for index, part in enumerate(list(value)):
             yield f"[{index}]", part, False
     elif isinstance(value, set | frozenset) and cls in (set, frozenset):
-        for part in value:
+        for part in list(value):
             yield f"{{{_shown(part)}}}", part, False
 
 

@@ -14,8 +14,14 @@ cdef enum Phase:
     HANDLING
     SLOW
 
+cdef enum Attention:                # what serving looks out for besides the next message
+    EXPECTING = 1                   # a handler's timeout_s: the next message but a system call ends it
+    SUSPENDED = 2                   # only system calls are taken; the others wait in their order
+    OBSERVED = 4                    # bonds.observer is told of each message and what came of it
+
 cdef Process running = None         # the process whose code runs now: the only global of the core
 
+cdef uint32_t LONG_MAILBOX = 65536   # from here each doubling of an unbounded mailbox is an event
 cdef int UNWIND_THROWS_MAX = 16     # a coroutine that swallows ProcessExit this often is closed instead
 
 
@@ -28,8 +34,14 @@ cdef class Bonds:
     cdef list names
     cdef list callbacks             # as a Task: (callback, context)
     cdef Pid parent                 # its exit stops a server
+    cdef list aliases
+    cdef dict dictionary
+    cdef uint32_t bound             # messages the mailbox holds at most
+    cdef uint8_t policy
     cdef object label
     cdef object name                # as a Task
+    cdef object observer            # observer("in", message, None), observer("out", message, what was returned)
+    cdef double expected_s          # a handler's timeout_s
     cdef int cancelling
 
 
@@ -54,6 +66,7 @@ cdef class Process(Runnable):
     cdef object __weakref__
     cdef uint32_t credit            # receives left in this step
     cdef uint8_t phase
+    cdef uint8_t attention
     cdef uint8_t waiting            # for the mailbox
     cdef uint8_t timed_out
     cdef uint8_t stepping
@@ -63,6 +76,8 @@ cdef class Process(Runnable):
     cdef uint8_t ended
     cdef uint8_t failed             # outcome holds an exception
     cdef uint8_t was_cancelled
+    cdef uint8_t bounded            # bonds.bound is the mailbox's
+    cdef uint8_t hibernated
     cdef uint8_t must_cancel
     cdef uint8_t blocking
 
@@ -83,11 +98,49 @@ cdef class Process(Runnable):
     cdef inline int deliver(self, object message) except -1:
         if self.ended or self.dying:
             return 0
+        if self.bounded and not self.make_room(message):
+            return 0
+        if self.mailbox.used == self.mailbox.capacity and self.mailbox.capacity >= LONG_MAILBOX:
+            self.scheduler.hooks.on_long_mailbox(self.pid_of(), self.mailbox.used)
         ring_push(&self.mailbox, message)
         if self.waiting:
             self.waiting = 0
             self.scheduler.enqueue(self)
         return 0
+
+    cdef int limit(self, object bound, str policy) except -1:
+        if type(bound) is not int or not 1 <= bound <= 0x7FFFFFFF:
+            raise ConfigError(f"a mailbox bound is an int of at least 1, not {bound!r}")
+        self.bond()
+        self.bonds.policy = policy_of(policy)
+        self.bonds.bound = bound
+        self.bounded = 1
+        return 0
+
+    cdef bint make_room(self, object message) except -1:
+        """Whether a bounded mailbox takes ``message``. EXIT and DOWN always go in: losing one would hang somebody."""
+        cdef PyObject* oldest
+        if self.mailbox.used - self.mailbox.holes < self.bonds.bound or type(message) is Exit or type(message) is Down:
+            return True
+        self.scheduler.dropped_messages += 1
+        self.scheduler.hooks.on_full_mailbox(self.pid_of(), self.bonds.bound)
+        if self.bonds.policy == DROP_OLD:
+            oldest = ring_pop(&self.mailbox)
+            dropped = <object>oldest
+            Py_DECREF(dropped)
+            if type(dropped) is Call:
+                (<Call>dropped).fail_with(MailboxFull(self.pid_of(), self.bonds.bound))
+            return True
+        error = MailboxFull(self.pid_of(), self.bonds.bound)
+        if type(message) is Call:
+            (<Call>message).fail_with(error)
+        elif self.bonds.policy == REFUSE:
+            raise error
+        return False
+
+    cdef object memory_bytes(self):
+        """What the process itself takes, without the values it refers to."""
+        return sizeof(PyObject) * 2 + type(self).__basicsize__ + self.mailbox.capacity * sizeof(PyObject*)
 
     cdef int on_timer(self, Scheduler scheduler) except -1:
         if self.waiting:
@@ -111,6 +164,7 @@ cdef class Process(Runnable):
     cdef int serve(self, Scheduler scheduler) except -1:
         global running
         cdef uint32_t count = 0
+        self.hibernated = 0
         cdef PyObject* message
         cdef Process outer = running
         scheduler.identify(None)
@@ -118,14 +172,15 @@ cdef class Process(Runnable):
         self.waiting = 0
         self.stepping = 1
         try:
-            if self.timer.next != NULL:             # any message cancels a handler's timeout_s
-                wheel_remove(&scheduler.wheel, &self.timer)
             if self.timed_out:
-                self.timed_out = 0
-                if self.mailbox.used == 0:
-                    self.handle(scheduler, TIMEOUT)
+                self.time_out(scheduler)
             while self.mailbox.used and count < scheduler.server_messages_max and self.phase == SERVING:
-                message = ring_pop(&self.mailbox)
+                if self.attention:
+                    message = self.take_attentively(scheduler)
+                    if message == NULL:
+                        break
+                else:
+                    message = ring_pop(&self.mailbox)
                 taken = <object>message
                 Py_DECREF(taken)
                 count += 1
@@ -145,22 +200,79 @@ cdef class Process(Runnable):
         if self.dying:
             scheduler.enqueue(self)
         elif self.phase == SERVING:
-            if self.mailbox.used or self.timed_out:
+            if self.attention & SUSPENDED:
+                ready = self.find_system() >= 0
+            else:
+                ready = self.mailbox.used > 0
+                if not ready and self.attention & EXPECTING and self.timer.next == NULL:
+                    if self.bonds.expected_s > 0:
+                        scheduler.arm(self, self.bonds.expected_s)
+                    else:
+                        ready = self.timed_out = 1
+            if ready:
                 scheduler.enqueue(self)
             else:
                 self.waiting = 1
+        return 0
+
+    # A suspended server, one that expects a message, and one that is observed pay for it here; the others pay one
+    # comparison. System calls are those with a method named "$...", which no user's method is, and the end of the
+    # parent. They are taken out of the mailbox past whatever waits there, disturb no timeout_s and are not observed.
+    cdef bint is_system(self, object message) except -1:
+        if type(message) is Call:
+            return (<Call>message).method is not None and (<str>(<Call>message).method).startswith("$")
+        return type(message) is Exit and self.bonds is not None and self.bonds.parent == (<Exit>message).pid
+
+    cdef int64_t find_system(self) except -2:
+        """The position of the first system call in the mailbox, or -1."""
+        cdef uint32_t position
+        cdef PyObject* message
+        for position in range(self.mailbox.used):
+            message = ring_at(&self.mailbox, position)
+            if message != NULL and self.is_system(<object>message):
+                return position
+        return -1
+
+    cdef PyObject* take_attentively(self, Scheduler scheduler) except? NULL:
+        """Take the first message that may be handled now; NULL when there is none."""
+        cdef int64_t position = self.find_system() if self.attention & SUSPENDED else 0
+        cdef PyObject* message
+        if position < 0:
+            return NULL
+        message = ring_take(&self.mailbox, <uint32_t>position)
+        if self.attention & EXPECTING:
+            self.stop_expecting(scheduler, not self.is_system(<object>message))
+        return message
+
+    cdef int stop_expecting(self, Scheduler scheduler, bint for_good) except -1:
+        """A message came. After a system call ``rest`` starts the same timeout_s again."""
+        if self.timer.next != NULL:
+            wheel_remove(&scheduler.wheel, &self.timer)
+        self.timed_out = 0
+        if for_good:
+            self.attention &= ~EXPECTING
+        return 0
+
+    cdef int time_out(self, Scheduler scheduler) except -1:
+        self.timed_out = 0
+        if self.mailbox.used == 0 and self.attention & EXPECTING:
+            self.attention &= ~EXPECTING
+            self.handle(scheduler, TIMEOUT)
+        return 0
+
+    cdef int observe(self, str direction, object message, object value) except -1:
+        if not self.is_system(message):
+            self.bonds.observer(direction, message, value)
         return 0
 
     cdef int handle(self, Scheduler scheduler, object message) except -1:
         """Give one message to its handler, and see to what the handler returns."""
         cdef PyObject* result = NULL
         cdef Behaviour behaviour = self.behaviour
-        cdef Call call
         try:
-            if type(message) is Call:
-                call = <Call>message
-                if call.state != OPEN:
-                    call = None                     # nobody waits any more; it is handled all the same
+            if self.attention & OBSERVED:
+                self.observe("in", message, None)
+            if type(message) is Call:               # handled whether anybody still waits or not
                 if (<Call>message).method is None:
                     result = invoke(behaviour.handle_call, self.server, (<Call>message).request, message)
                 else:
@@ -188,6 +300,9 @@ cdef class Process(Runnable):
             return 0
         value = <object>result
         Py_DECREF(value)
+        if self.dying:                              # by its own exit signal, even if the handler caught that
+            self.handled = message
+            return 0
         return self.handled_with(message, value)
 
     cdef int handled_with(self, object message, object value) except -1:
@@ -198,7 +313,10 @@ cdef class Process(Runnable):
             if self.context is None:
                 self.context = PyContext_Copy(self.scheduler.context)
             self.step(self.scheduler)
-        elif isinstance(value, Control):
+            return 0
+        if self.attention & OBSERVED:
+            self.observe("out", message, value)
+        if isinstance(value, Control):
             if type(value) is NoReply and (<NoReply>value).timeout_s is None:
                 if type(message) is Call:
                     self.hold_call(<Call>message)
@@ -221,6 +339,9 @@ cdef class Process(Runnable):
                 self.die(error.reason)
             else:
                 self.die(self.scheduler.hooks.on_crash(self, error))
+            return 0
+        if self.dying:                              # a signal to itself: no terminate, as for any other signal
+            self.handled = message
             return 0
         if type(error) is Refusal and type(message) is Call:
             return (<Call>message).fail_with(error.error)

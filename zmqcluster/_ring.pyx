@@ -1,8 +1,9 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, freethreading_compatible=False
 """Consistent hashing: which member owns a key, answered equally by every node that knows the same members.
 
     hash64(key) ──top bits──> buckets [0 2 2 5 ..] ──> points [(hash, member) (hash, member) ..]   sorted
-                              first point of each      walk right to the first point >= the key's; past the end, the first
+                              first point of each      walk right to the first at or after the key, around the end
 
 A member of weight w has ``w * points_per_weight`` points: the first outputs of SplitMix64 seeded with the hash64 of its
 name. With about one point in a bucket, a lookup is one step of arithmetic and a short walk, whatever the number of
@@ -14,12 +15,11 @@ Source: libring, where the order of joins decides ties, and preference lists do 
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from zmqcluster.errors import ConfigError, NoMember
 
@@ -139,7 +139,7 @@ cdef class HashRing:
     cdef int shift  # hash >> shift is the bucket
     cdef uint64_t fingerprint
 
-    def __cinit__(self, members: Iterable[str] | Mapping[str, int] = (), points_per_weight: int = 512):
+    def __cinit__(self, members=(), points_per_weight=512):
         self._weights = checked_weights(members)
         self.points_per_weight = checked_number(points_per_weight, "points_per_weight")
         self.members = tuple(sorted(self._weights))
@@ -156,22 +156,22 @@ cdef class HashRing:
         free(self.buckets)
 
     @property
-    def weights(self) -> dict[str, int]:
+    def weights(self):
         """The weight of each member, by name; a copy."""
         return {member: self._weights[member] for member in self.members}
 
-    def add(self, member: str, weight: int = 1) -> HashRing:
+    def add(self, member, weight=1):
         """Return the ring with ``member`` of ``weight``; one that was there gets this weight.
 
         Of n equal members, about 1/(n + 1) of the keys move, all of them to the new one.
         """
         return HashRing({**self._weights, member: weight}, self.points_per_weight)
 
-    def remove(self, member: str) -> HashRing:
+    def remove(self, member):
         """Return the ring without ``member``, who need not be there. Only keys that it owned move."""
         return HashRing({name: self._weights[name] for name in self.members if name != member}, self.points_per_weight)
 
-    def owner(self, key: str | bytes) -> str:
+    def owner(self, key):
         """Return the member that owns ``key``.
 
         Raises:
@@ -181,7 +181,7 @@ cdef class HashRing:
         """
         return self.members[self.points[first_point(self, key)].member]
 
-    def owners(self, key: str | bytes, count: int) -> list[str]:
+    def owners(self, key, count):
         """Return the ``count`` members that own ``key``, preferred first.
 
         Equal rings answer equally on every node, whatever the order of joins.
@@ -216,7 +216,7 @@ cdef class HashRing:
             at = at + 1 if at + 1 < self.count else 0
         return found
 
-    def digest(self) -> int:
+    def digest(self):
         """Return 64 bits that are equal for equal rings: nodes compare them to see whether they agree."""
         return self.fingerprint
 
@@ -302,12 +302,12 @@ cdef int draw(HashRing ring, Point* unsorted) except -1:
     cdef size_t at = 0
     cdef uint32_t index
     cdef uint64_t state
-    cdef Py_ssize_t draws, i
+    cdef Py_ssize_t draws, _
     for index in range(<uint32_t>len(ring.members)):
         member = ring.members[index]
         state = key_hash(member)
         draws = ring._weights[member] * ring.points_per_weight
-        for i in range(draws):
+        for _ in range(draws):
             unsorted[at].hash = next_point(&state)
             unsorted[at].member = index
             ring.buckets[(unsorted[at].hash >> ring.shift) + 2] += 1

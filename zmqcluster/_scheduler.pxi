@@ -72,6 +72,7 @@ cdef class Scheduler(Inlet):
     cdef Ring ready
     cdef uint8_t scheduled
     cdef readonly bint virtual
+    cdef public bint copy_messages      # through the codec, as if every process were on another node
     cdef uint64_t turn_ns_max
     cdef uint32_t server_messages_max
     cdef uint32_t receives_max
@@ -85,6 +86,7 @@ cdef class Scheduler(Inlet):
     cdef uint32_t first_free
     cdef readonly uint32_t process_count
     cdef dict names                     # str -> Process
+    cdef dict aliases                   # Ref -> (Process, whether the first message ends it)
     cdef uint64_t next_ref
     cdef dict links                     # node -> Link
     cdef dict epochs                    # session epoch -> Link
@@ -108,6 +110,7 @@ cdef class Scheduler(Inlet):
         wheel_reset(&self.wheel, 0)
         self.timers = {}
         self.names = {}
+        self.aliases = {}
         self.links = {}
         self.epochs = {}
         self.dirty = []
@@ -318,6 +321,10 @@ cdef class Scheduler(Inlet):
             for name in process.bonds.names:
                 self.names.pop(name, None)
             process.bonds.names = None
+        if process.bonds is not None and process.bonds.aliases is not None:
+            for ref in process.bonds.aliases:
+                del self.aliases[ref]
+            process.bonds.aliases = None
         self.slots[slot].process = NULL
         self.slots[slot].generation += 1
         self.slots[slot].next_free = self.first_free
@@ -354,11 +361,14 @@ cdef class Scheduler(Inlet):
         return pid.node is self.node or pid.node == self.node
 
     # --- starting
-    def spawn(self, coroutine, *, bint link=False, bint monitor=False, str name=None, label=None):
+    def spawn(self, coroutine, *, bint link=False, bint monitor=False, str name=None, label=None, bound=None,
+              str policy not None="drop_new"):
         """Start a process that runs ``coroutine``; return its pid, or (pid, ref) with ``monitor``."""
         cdef Process process = self.new_process()
         if name is not None:
             self.check_name(name)
+        if bound is not None:
+            process.limit(bound, policy)
         process.coroutine = coroutine
         process.context = PyContext_CopyCurrent() if running is not None and running.scheduler is self \
             else PyContext_Copy(self.context)
@@ -376,13 +386,16 @@ cdef class Scheduler(Inlet):
         return call
 
     def start_server(self, Behaviour behaviour not None, server, starting, *, Call promise=None, bint link=False,
-                     bint monitor=False, bint isolated=False, Pid parent=None, label=None):
+                     bint monitor=False, bint isolated=False, Pid parent=None, label=None, bound=None,
+                     str policy not None="drop_new"):
         """Start a server process; ``starting`` is a coroutine that initialises ``server`` in it.
 
         ``promise`` fails with ServerExited when the process ends before ``starting`` replies to it.
         """
         cdef Process process = self.new_process()
         process.handled = promise
+        if bound is not None:
+            process.limit(bound, policy)
         process.behaviour = behaviour
         process.server = server
         process.coroutine = starting
@@ -465,12 +478,20 @@ cdef class Scheduler(Inlet):
         """Raises NotRegistered for an unknown local name; a dead pid takes the message silently."""
         cdef Process process
         if type(dest) is Pid:
-            if self.is_here(<Pid>dest):
-                process = self.find_pid(<Pid>dest)
-                if process is not None:
-                    process.deliver(message)
-            else:
-                self.send_away(dest, message)
+            if not self.is_here(<Pid>dest):
+                return self.send_away(dest, message)
+            process = self.find_pid(<Pid>dest)
+            if self.copy_messages:
+                message = copied(message)
+            if process is not None:
+                process.deliver(message)
+            return 0
+        if type(dest) is Ref and (<Ref>dest).node != self.node:
+            return self.send_away(dest, message)
+        if self.copy_messages:
+            message = copied(message)
+        if type(dest) is Ref:
+            self.send_to_alias(dest, message)
         elif type(dest) is str:
             process = self.names.get(dest)
             if process is None:
@@ -490,10 +511,36 @@ cdef class Scheduler(Inlet):
             self.send(pid, message)
         return 0
 
+    cdef int send_to_alias(self, Ref ref, object message) except -1:
+        """What comes after the alias has ended never reaches the mailbox."""
+        cdef Process process
+        entry = self.aliases.get(ref)
+        if entry is None:
+            return 0
+        process = entry[0]
+        if entry[1]:
+            self.unalias(process, ref)
+        return process.deliver(message)
+
+    cdef bint unalias(self, Process process, Ref ref) except -1:
+        entry = self.aliases.get(ref)
+        if entry is None or entry[0] is not process:
+            return False
+        del self.aliases[ref]
+        process.bonds.aliases.remove(ref)
+        return True
+
+    cdef Ref add_alias(self, Process process, Ref ref, bint once):
+        if process.bond().aliases is None:
+            process.bonds.aliases = []
+        process.bonds.aliases.append(ref)
+        self.aliases[ref] = (process, once)
+        return ref
+
     cdef int send_if_known(self, object dest, object message) except -1:
         try:
             self.send(dest, message)
-        except (NotRegistered, LinkBusy):
+        except (NotRegistered, LinkBusy, MailboxFull):
             self.dropped_messages += 1
         return 0
 
@@ -508,7 +555,7 @@ cdef class Scheduler(Inlet):
 
     cdef Link link_to(self, object dest):
         """The link to the node of ``dest``, dialled on first use; None when it cannot be reached at all."""
-        node = (<Pid>dest).node if type(dest) is Pid else dest[1]
+        node = (<Pid>dest).node if type(dest) is Pid else (<Ref>dest).node if type(dest) is Ref else dest[1]
         link = self.links.get(node)
         if link is None:
             link = self.hooks.connect(node)
@@ -533,6 +580,8 @@ cdef class Scheduler(Inlet):
         call.keywords = keywords
         call.server = dest
         call.timeout_s = -1.0 if timeout_s is None else timeout_s
+        if call.timeout_s < 0 and timeout_s is not None:
+            raise ConfigError(f"a timeout is None or a number of seconds of at least 0, not {timeout_s!r}")
         if type(dest) is not Pid and type(dest) is not str and type(dest) is not tuple:
             dest = resolve(dest)
             if dest is None:
@@ -550,8 +599,11 @@ cdef class Scheduler(Inlet):
             raise NoProcessError(call.server)
         if process is running:
             raise CallingSelf(call.server)
+        if self.copy_messages:
+            call.request = copied(call.request)
+            call.keywords = copied(call.keywords)
         process.deliver(call)
-        if call.timeout_s >= 0:
+        if call.state == OPEN and call.timeout_s >= 0:
             self.arm(call, call.timeout_s)
         return call
 
@@ -839,8 +891,13 @@ cdef class Scheduler(Inlet):
             "monitors": [what[0] if type(what) is tuple else what for what in (bonds.monitors or {}).values()],
             "watchers": list((bonds.watchers or {}).values()),
             "trap_exits": bool(process.trapping),
+            "aliases": list(bonds.aliases or ()),
             "queued": process.mailbox.used - process.mailbox.holes,
-            "status": "running" if process.stepping else "ready" if process.queued else "waiting",
+            "bound": bonds.bound if process.bounded else None,
+            "status": "suspended" if process.attention & SUSPENDED else "running" if process.stepping else "ready" if process.queued
+            else "hibernated" if process.hibernated else "waiting",
+            "current": describe_frame(process.coroutine),
+            "memory": process.memory_bytes(),
             "parent": bonds.parent,
             "label": bonds.label if bonds.label is not None else self.describe_code(process),
         }
@@ -925,8 +982,6 @@ def receive(match=None, *, timeout_s=None):
         return process.receiver
     if timeout_s is not None and not timeout_s >= 0:
         raise ConfigError(f"a timeout is None or a number of seconds of at least 0, not {timeout_s!r}")
-    if match is not None and not callable(match):
-        raise ConfigError(f"match is a type or a predicate, not {match!r}")
     receive = SelectiveReceive.__new__(SelectiveReceive)
     receive.process = process
     receive.match = match
@@ -944,9 +999,63 @@ def unlink(Pid pid not None):
     process.scheduler.unlink_pid(process, pid)
 
 
-def monitor(dest):
+def monitor(dest, alias=None):
     cdef Process process = require_running("monitor()")
-    return process.scheduler.monitor(process, dest)
+    cdef Ref ref = process.scheduler.monitor(process, dest)
+    if alias is not None:
+        process.scheduler.add_alias(process, ref, is_once(alias))
+    return ref
+
+
+cdef bint is_once(object mode) except -1:
+    if mode == "explicit":
+        return False
+    if mode == "reply":
+        return True
+    raise ConfigError(f"an alias is 'explicit' or 'reply', not {mode!r}")
+
+
+def alias(mode="explicit"):
+    cdef Process process = require_running("alias()")
+    return process.scheduler.add_alias(process, process.scheduler.make_ref(), is_once(mode))
+
+
+def unalias(Ref ref not None):
+    cdef Process process = require_running("unalias()")
+    return process.scheduler.unalias(process, ref)
+
+
+def dictionary():
+    """The dictionary of the running process: for what libraries keep per process."""
+    cdef Process process = require_running("dictionary()")
+    if process.bond().dictionary is None:
+        process.bonds.dictionary = {}
+    return process.bonds.dictionary
+
+
+def hibernate():
+    """Give back the memory of the running process' mailbox until its next message."""
+    cdef Process process = require_running("hibernate()")
+    process.hibernated = 1
+    if process.mailbox.used == 0:
+        ring_clear(&process.mailbox)
+
+
+cdef object copied(object message):
+    """A message as it would arrive on another node; raises as if it had been sent there."""
+    cdef Cast cast
+    if type(message) is not Cast:
+        return decode(encode(message))
+    cast = Cast.__new__(Cast)
+    cast.method = (<Cast>message).method
+    cast.request = decode(encode((<Cast>message).request))
+    cast.keywords = decode(encode((<Cast>message).keywords))
+    return cast
+
+
+cdef object describe_frame(object coroutine):
+    frame = getattr(coroutine, "cr_frame", None)
+    return None if frame is None else f"{frame.f_code.co_qualname}:{frame.f_lineno}"
 
 
 def demonitor(Ref ref not None, *, bint flush=False, bint info=False):
@@ -954,6 +1063,7 @@ def demonitor(Ref ref not None, *, bint flush=False, bint info=False):
     cdef bint was_there = process.scheduler.demonitor(process, ref)
     cdef uint32_t position = 0
     cdef PyObject* message
+    process.scheduler.unalias(process, ref)
     if flush and not was_there:
         while position < process.mailbox.used:
             message = ring_at(&process.mailbox, position)
@@ -982,10 +1092,46 @@ def exit_self(reason):
 def expect_message(timeout_s):
     """Let the running server be told TIMEOUT when no message comes within ``timeout_s``."""
     cdef Process process = require_running("expect_message()")
-    if timeout_s > 0:
-        process.scheduler.arm(process, timeout_s)
-    elif process.mailbox.used == 0:
-        process.timed_out = 1
+    process.bond().expected_s = timeout_s
+    process.attention |= EXPECTING
+
+
+def suspend(bint flag):
+    """Let the running server take system calls only, or all messages again; return the old setting."""
+    cdef Process process = require_running("suspend()")
+    was = bool(process.attention & SUSPENDED)
+    if flag:
+        process.attention |= SUSPENDED
+    else:
+        process.attention &= ~SUSPENDED
+    return was
+
+
+def observe(observer):
+    """Tell ``observer(direction, message, value)`` of each message of the running server; None ends it. See otp.debug."""
+    cdef Process process = require_running("observe()")
+    process.bond().observer = observer
+    if observer is None:
+        process.attention &= ~OBSERVED
+    else:
+        process.attention |= OBSERVED
+
+
+def observer():
+    """What ``observe`` was given last, or None."""
+    cdef Process process = require_running("observer()")
+    return None if process.bonds is None else process.bonds.observer
+
+
+def become(Behaviour behaviour not None):
+    """Serve the next message with other handlers: the code of the running server was changed."""
+    require_running("become()").behaviour = behaviour
+
+
+def parent():
+    """The parent of the running server, or None."""
+    cdef Process process = require_running("parent()")
+    return None if process.bonds is None else process.bonds.parent
 
 
 def set_parent(Pid pid not None):

@@ -66,7 +66,7 @@ def _times(run: Run) -> Iterator[tuple[str, str]]:
     back = [at for at in run.failovers.values() if at is not None]
     if back:
         ms = (max(back) - run.killed_at) * 1000
-        yield "kill to all workers back", f"{ms:.0f} ms; of {len(run.failovers):,} that died {len(back):,} run elsewhere"
+        yield "kill to all workers back", f"{ms:.0f} ms; {len(back):,} of {len(run.failovers):,} run elsewhere"
     yield "calls retried", f"{run.retried:,}"
     seconds, count = run.finished_at - run.hurried_at, run.total - run.hurried_from
     if run.hurried_at and seconds > 0:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.session_network import SessionNetwork
 from tests.support.sessions import SETUP_MS, VERIFY_MS
-from zmqcluster.protocol.handshake import Hello, Welcome
+from zmqcluster.protocol.handshake import Hello
 from zmqcluster.protocol.session import TABLE, Session, State
 from zmqcluster.protocol.steps import Action
 
@@ -39,7 +41,11 @@ def steps_of(*tables: dict[str, st.SearchStrategy[int]]) -> st.SearchStrategy[li
 
 
 def run(seed: int, steps: list[Step]) -> SessionNetwork:
+    """Half of the runs begin with a session."""
     network = SessionNetwork(seed)
+    if seed % 2:
+        network.connect(0)
+        network.settle()
     for name, number in steps:
         getattr(network, name)(number)
     return network
@@ -94,29 +100,26 @@ def test_joined_then_left_in_peace_it_stays_so(seed: int, steps: list[Step]) -> 
 # --- the laws bite
 
 
-def deaf_to_echo(session: Session, welcome: Welcome, source: bytes) -> list[Action]:
-    session._half = welcome.echo
-    return Session._welcomed(session, welcome, source)
+def keeps_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer starts anew, and its Hello is ignored."""
+    monkeypatch.delitem(TABLE, (State.UP, Hello))
 
 
-def forgets_attempts(session: Session, hello: Hello, source: bytes) -> list[Action]:
-    session.heard = None
-    return Session._replace(session, hello, source)
+def keeps_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half of the epoch is drawn once, and not for each attempt."""
+    begin = Session._begin
+
+    def begin_again(session: Session, endpoints: tuple[str, ...]) -> list[Action]:
+        half = session._half
+        actions = begin(session, endpoints)
+        session._half = half or session._half
+        return actions
+
+    monkeypatch.setattr(Session, "_begin", begin_again)
 
 
-def keeps_session(session: Session, hello: Hello, source: bytes) -> list[Action]:
-    return []
-
-
-PLANTED = {
-    "a welcome of any attempt is taken": ((State.GREETED, Welcome), deaf_to_echo),
-    "a session is kept when the peer starts anew": ((State.UP, Hello), keeps_session),
-}
-
-
-@pytest.mark.parametrize("bug", PLANTED)
-def test_planted_bug_then_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    where, handler = PLANTED[bug]
-    monkeypatch.setitem(TABLE, where, handler)
+@pytest.mark.parametrize("plant", [keeps_session, keeps_half])
+def test_planted_bug_then_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
     with pytest.raises(AssertionError):
         test_any_faults_then_up_and_down_alternate_and_after_them_one_session()

@@ -14,12 +14,12 @@ from collections.abc import Callable, Hashable
 
 from zmqcluster.cluster.registry import ClusterRegistry
 from zmqcluster.cluster.supervisor import ClusterSupervisor
-from zmqcluster.otp.calls import call
-from zmqcluster.otp.supervisor import Supervisor
 
 from zmqcluster.errors import ClusterError
 from zmqcluster.ids import Pid
 from zmqcluster.otp.gen_server import GenServer
+from zmqcluster.otp.methods import call
+from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.runtime.process import receive
 from zmqcluster.testing import checkers
 from zmqcluster.testing.simulation import Simulation

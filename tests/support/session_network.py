@@ -227,16 +227,11 @@ class SessionNetwork:
 
     def settle(self) -> None:
         """Everything that can happen without a fault or the passing of time happens."""
-        while True:
-            before = sum(len(end.history) for end in self.ends), self.in_flight()
-            for side in (0, 1):
-                self.establish(side)
-            for _ in range(self.in_flight()):
-                self.deliver(0)
-                self.deliver_back(0)
-            after = sum(len(end.history) for end in self.ends), self.in_flight()
-            if before == after and not any(end.dial and not end.dial.is_connected for end in self.ends):
-                return
+        while self.in_flight() or any(end.dial and not end.dial.is_connected for end in self.ends):
+            self.establish(0)
+            self.establish(1)
+            self.deliver(0)
+            self.deliver_back(0)
 
     def in_flight(self) -> int:
         return sum(len(each.forward) + len(each.backward) for each in self.connections)

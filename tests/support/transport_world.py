@@ -199,6 +199,11 @@ class Dialled:
         await self.until(DialEvent.CONNECTED)
         return self
 
+    async def first(self) -> DialEvent:
+        """The first thing that happens to the dial."""
+        await self._node.world.until(lambda: self.events)
+        return self.events[0]
+
     async def until(self, event: DialEvent) -> None:
         await self._node.world.until(lambda: event in self.events)
 

@@ -49,7 +49,7 @@ class Named:
 class Colour(Enum):
     RED = 1
     GREEN = 2
-    VERT = 2  # an alias of GREEN
+    VERT = 2  # noqa: PIE796  an alias of GREEN
 
 
 @message(tag="test.Region")
@@ -70,7 +70,7 @@ class Label(str):
 register_str(Label)
 
 NUMBERS = [0, 1, 31, 127, 128, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
-NATIVE_NUMBERS = NUMBERS + [-1, -32, -33, -128, -129, -32768, -32769, -(2**31), -(2**31) - 1, -(2**63)]
+NATIVE_NUMBERS = [*NUMBERS, -1, -32, -33, -128, -129, -32768, -32769, -(2**31), -(2**31) - 1, -(2**63)]
 BIG_NUMBERS = [2**64, 2**71 - 1, 2**71, -(2**63) - 1, -(2**71), -(2**71) - 1, 3**999, -(3**999)]
 
 EXAMPLES: list[object] = [
@@ -113,7 +113,7 @@ _scalars = _scalars | st.floats() | st.binary() | st.text("k", min_size=28, max_
 PLAIN = st.recursive(
     _scalars,
     lambda parts: st.lists(parts, max_size=6) | st.dictionaries(st.text() | st.integers(0, 99), parts, max_size=6),
-    max_leaves=12,
+    max_leaves=8,
 )
 """Values that msgpack has too."""
 

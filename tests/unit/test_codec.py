@@ -102,7 +102,7 @@ def test_encode_at_each_length_is_what_msgpack_writes(codec: Any, one: Any, leng
     assert codec.decode(codec.encode(value)) == value
 
 
-@pytest.mark.parametrize("length", [0, 15, 16, 65535, 65536])
+@pytest.mark.parametrize("length", [0, 15, 16, 65536])
 def test_encode_of_a_dict_at_each_length_is_what_msgpack_writes(codec: Any, length: int) -> None:
     value = dict.fromkeys(range(length))
     assert codec.encode(value) == msgpack.packb(value)
@@ -115,7 +115,6 @@ def test_an_extension_has_the_short_head_up_to_255_bytes(codec: Any, length: int
     encoded = codec.encode(value)
     assert encoded[0] == (0xC7 if length <= 252 else 0xC9)
     assert codec.decode(encoded) == value
-    assert codec.encode((value, 1)) == codec.encode((value, 1))
 
 
 @pytest.mark.parametrize("form", ["d60c00000002", "c8000" + "40c00000002", "c9000000040c00000002"])
@@ -176,7 +175,11 @@ def test_keyword_fields_find_their_names(codec: Any) -> None:
 
 
 def test_enums_come_back_as_the_very_member(codec: Any) -> None:
-    assert codec.decode(codec.encode([Colour.VERT, Region.NORTH, Right.READ])) == [Colour.GREEN, Region.NORTH, Right.READ]
+    assert codec.decode(codec.encode([Colour.VERT, Region.NORTH, Right.READ])) == [
+        Colour.GREEN,
+        Region.NORTH,
+        Right.READ,
+    ]
     assert codec.decode(codec.encode(Colour.RED)) is Colour.RED
 
 
@@ -216,14 +219,15 @@ def test_register_twice_changes_nothing() -> None:
     assert _codec.message(tag="test.Colour")(Colour) is Colour
 
 
-def test_register_without_a_tag_takes_module_and_name(codec: Any) -> None:
+def test_register_without_a_tag_takes_module_and_name() -> None:
     @_codec.message
     @dataclass(frozen=True)
     class Local:
         part: int
 
-    assert f"{__name__}:{Local.__qualname__}".encode() in codec.encode(Local(1))
-    assert codec.decode(codec.encode(Local(1))) == Local(1)
+    for codec in (_codec, _reference):
+        assert f"{__name__}:{Local.__qualname__}".encode() in codec.encode(Local(1))
+        assert codec.decode(codec.encode(Local(1))) == Local(1)
 
 
 def test_register_of_what_cannot_be_rebuilt_is_refused() -> None:
@@ -385,7 +389,7 @@ MALFORMED = [
     ("", 0, "a value is missing"),
     ("0101", 1, "1 bytes after the value"),
     ("c1", 0, "0xc1 is the tag of nothing"),
-    ("9201", 2, "a value is missing"),
+    ("92a161", 3, "a value is missing"),
     ("9301", 0, "cut off: 3 bytes needed, 1 left"),
     ("92a261", 1, "cut off: 2 bytes needed, 1 left"),
     ("8101", 0, "cut off: 2 bytes needed, 1 left"),
@@ -401,7 +405,7 @@ MALFORMED = [
     ("c702019101c0", 5, "1 bytes after the value"),
     ("c703019001c0", 0, "2 bytes too many in extension 1"),
     ("c702019301c0", 3, "cut off: 3 bytes needed, 1 left"),
-    ("c704" + "0192a1" + "6162", 6, "a value is missing"),
+    ("c7040193a16101", 7, "a value is missing"),
     ("91a1ff", 1, "not UTF-8"),
     ("91a3eda080", 1, "not UTF-8"),
     ("819001", 1, "list cannot be a key"),
@@ -431,17 +435,15 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("encoded", "offset", "problem"), MALFORMED, ids=[hexed[:24] for hexed, _, _ in MALFORMED])
-def test_decode_of_malformed_bytes_says_where_and_why(codec: Any, encoded: str, offset: int | None, problem: str) -> None:
+def test_decode_of_malformed_bytes_says_where_and_why(
+    codec: Any, encoded: str, offset: int | None, problem: str
+) -> None:
     if offset is None:  # the well-formed neighbour of a malformed one
         assert codec.encode(codec.decode(bytes.fromhex(encoded))).hex() == encoded
         return
     with pytest.raises(DecodeError) as caught:
         codec.decode(bytes.fromhex(encoded))
     assert caught.value.args == (offset, problem)
-
-
-class Vain:
-    """Code of a message class that runs while it is decoded."""
 
 
 @_codec.message(tag="test.Unhashable")
@@ -475,9 +477,9 @@ def test_decode_of_every_beginning_of_a_value_is_an_error(codec: Any, example: o
     [
         b"\xdd\x7f\xff\xff\xff" + b"\xc0" * 1000,
         b"\x91" * 120 + b"\xdd\x00\x00\x20\x00" * 1700,
-        b"\xdc\xff\xff" + b"\x90" * 65535,
-        b"\xdc\xff\xff" + b"\x80" * 65535,
-        b"\xdd\x00\x01\x00\x00" + b"\xc0" * 65536,
+        b"\xdc\x20\x00" + b"\x90" * 0x2000,
+        b"\xdc\x20\x00" + b"\x80" * 0x2000,
+        b"\xdc\x20\x00" + b"\xc0" * 0x2000,
     ],
     ids=["announced", "announced-within", "lists", "dicts", "nothings"],
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.support.sessions import (
-    A,
     A_LINK,
-    B,
     B_LINK,
     FROM_B,
     HALF,
     SETUP_MS,
     VERIFY_MS,
+    A,
+    B,
     greeted,
     hello,
     introduction,

@@ -1,6 +1,6 @@
 """Rows on their way to the other members, and the answers that wait until one of them has arrived.
 
-    add(row), promise(ref, value)      flush: Update(7, rows) to every member      Acknowledged(7) from any: Reply
+    add(row), answer(row, ref, value)      flush: Update(7, rows) to every member      Acknowledged(7) from any: Reply
 
 An answer given is one the cluster remembers: whoever is told that a child runs may lose the node that told him, and the
 child is still known and taken over. Rows of one flush go out together, the latest of each child only.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from zmqcluster.protocol.catalogue_messages import Update
@@ -32,12 +33,13 @@ class Promise:
 
 
 class Announcements:
-    """What one replica has to tell."""
+    """What one replica has to tell. ``_told`` holds, oldest first, the children whose last update nobody acknowledged."""
 
-    __slots__ = ("_new", "_number", "_promises", "_rows")
+    __slots__ = ("_new", "_number", "_promises", "_rows", "_told")
 
     def __init__(self) -> None:
         self._rows: dict[str, Child] = {}
+        self._told: dict[str, int] = {}
         self._new: list[Promise] = []
         self._promises: deque[Promise] = deque()
         self._number = 0
@@ -45,9 +47,12 @@ class Announcements:
     def add(self, row: Child) -> None:
         self._rows[row.id] = row
 
-    def promise(self, row: Child, ref: Any, value: Any) -> None:
-        """Give ``ref`` the answer once another member has ``row`` or a later one."""
+    def answer(self, row: Child, ref: Any, value: Any) -> list[Effect]:
+        """Reply ``value`` to ``ref``: now if another member has ``row`` or a later one, else once it has."""
+        if row.id not in self._rows and row.id not in self._told:
+            return [Reply(ref, value)]
         self._new.append(Promise(row, ref, value))
+        return []
 
     def repeat(self) -> None:
         """Tell again what answers wait for: whoever was told may be gone."""
@@ -62,6 +67,9 @@ class Announcements:
             return []
         rows, self._rows = list(self._rows.values()), {}
         self._number += 1
+        for row in rows:
+            self._told.pop(row.id, None)
+            self._told[row.id] = self._number
         for promise in self._new:
             promise.number = self._number
         self._promises.extend(self._new)
@@ -72,6 +80,8 @@ class Announcements:
 
     def on_acknowledged(self, number: int) -> list[Effect]:
         """Every update up to ``number`` has arrived at one member."""
+        for child_id in [*takewhile(lambda child_id: self._told[child_id] <= number, self._told)]:
+            del self._told[child_id]
         kept: list[Effect] = []
         while self._promises and self._promises[0].number <= number:
             promise = self._promises.popleft()

@@ -42,7 +42,18 @@ from zmqcluster.protocol.catalogue_messages import (
     Terminated,
     Update,
 )
-from zmqcluster.protocol.children import FAILED, FINISHED, RUNNING, STARTING, TERMINATED, Child, Plan, rank, supersedes
+from zmqcluster.protocol.children import (
+    FAILED,
+    FINISHED,
+    RUNNING,
+    STARTING,
+    TERMINATED,
+    Child,
+    Plan,
+    ended,
+    outdoes,
+    rank,
+)
 from zmqcluster.protocol.effects import Broadcast, Effect, Emit, Reply, Send
 from zmqcluster.protocol.placement import Placement, Uniform
 from zmqcluster.protocol.replicas import Replicas
@@ -86,9 +97,11 @@ class Catalogue:
         if self._is_leaving or (run is not None and run.phase is Phase.STOPPING):
             return [Reply(ref, Later())]
         if child is None or child.has_ended:
-            return self._place(child_id, plan, ref, hops, child)
+            return self._place(child_id, plan, ref, hops, now_ms)
         if child.state == FAILED:
             return [Reply(ref, _failed(child))]
+        if child.owner == self.me and child.pid is not None:
+            return self._announcements.answer(child, ref, Found(child.pid))
         return [Reply(ref, self._whereabouts(child, hops))]
 
     def terminate(self, child_id: str, ref: Any, now_ms: int) -> list[Effect]:
@@ -101,12 +114,11 @@ class Catalogue:
             return [Reply(ref, NotFound())]
         if child.owner != self.me and self.replicas.is_alive(child.owner):
             return [Reply(ref, Elsewhere(child.owner.node))]
-        row = self._publish(self._ended(child, TERMINATED), now_ms)
+        row = self._publish(ended(child, TERMINATED, self.me, now_ms), now_ms)
         effects = self._settle(child_id, now_ms)
-        if child_id in self.runs.by_id:
-            self.runs.by_id[child_id].refs.append(ref)
-        else:
-            self._announcements.promise(row, ref, Terminated())
+        if child_id not in self.runs.by_id:
+            return [*effects, *self._announcements.answer(row, ref, Terminated())]
+        self.runs.by_id[child_id].refs.append(ref)
         return effects
 
     def where(self, child_id: str) -> Pid | None:
@@ -125,14 +137,15 @@ class Catalogue:
             return Found(child.pid)
         return Elsewhere(child.owner.node) if child.owner != self.me and hops < HOPS_MAX else Later()
 
-    def _place(self, child_id: str, plan: Plan, ref: Any, hops: int, ended: Child | None) -> list[Effect]:
+    def _place(self, child_id: str, plan: Plan, ref: Any, hops: int, now_ms: int) -> list[Effect]:
         chosen = self._chosen(child_id)
         if chosen != self.me.node and hops < HOPS_MAX:
             return [Reply(ref, Elsewhere(chosen))]
-        life = 1 if ended is None else ended.life + 1
+        before = self.table.children.get(child_id)
+        until = 0 if before is None else before.ended
         # The row is written when the process runs: a first start that fails leaves no trace.
-        run = Run(Child(child_id, life, 1, self.me, 0, STARTING, None, plan), refs=[ref])
-        return [self._start(run)]
+        row = Child(child_id, max(now_ms, until + 1), until, 1, self.me, 0, STARTING, None, plan)
+        return [self._start(Run(row, refs=[ref]))]
 
     def _chosen(self, child_id: str) -> str:
         return self._placement.choose(child_id, self.replicas.nodes)
@@ -146,10 +159,8 @@ class Catalogue:
             return []  # it is to stop, and the host has been told
         run.phase, run.has_run, run.conflict_since_ms = Phase.RUNNING, True, None
         self._write(run, RUNNING, pid, now_ms)
-        for ref in run.refs:
-            self._announcements.promise(run.child, ref, Found(pid))
-        run.refs.clear()
-        return []
+        refs, run.refs = run.refs, []
+        return [effect for ref in refs for effect in self._announcements.answer(run.child, ref, Found(pid))]
 
     def on_ended(self, number: int, reason: Any, now_ms: int) -> list[Effect]:
         """The process of this run has ended with ``reason``, or did not start because of it."""
@@ -158,9 +169,8 @@ class Catalogue:
             return []
         if run.phase is Phase.STOPPING:
             self.runs.drop(run)
-            for ref in run.refs:
-                self._announcements.promise(run.child, ref, Terminated())
-            return self._settle(run.child.id, now_ms)
+            answers = [e for ref in run.refs for e in self._announcements.answer(run.child, ref, Terminated())]
+            return [*answers, *self._settle(run.child.id, now_ms)]
         if not run.has_run and run.child.generation == 1:
             self.runs.drop(run)
             return [*_replies(run, Refused(reason)), *self._settle(run.child.id, now_ms)]
@@ -171,7 +181,7 @@ class Catalogue:
         if isinstance(reason, NameConflict):
             return self._wait(run, now_ms)
         if run.phase is Phase.RUNNING and not restarts(plan, reason):
-            self._write(run, FINISHED, None, now_ms)
+            self._publish(ended(run.child, FINISHED, self.me, now_ms), now_ms)
             self.runs.drop(run)
             return []
         if exceeds(plan, run.restarted_ms, now_ms):
@@ -301,17 +311,14 @@ class Catalogue:
 
     def _write(self, run: Run, state: str, pid: Pid | None, now_ms: int) -> None:
         child = run.child
-        plan = None if state == FINISHED else child.plan
-        run.child = replace(child, version=child.version + 1, state=state, pid=pid, plan=plan)
-        self._publish(run.child, now_ms)
+        run.child = self._publish(replace(child, version=child.version + 1, state=state, pid=pid), now_ms)
 
     def _publish(self, child: Child, now_ms: int) -> Child:
-        if self.table.merge(child, now_ms):
-            self._announcements.add(child)
-        return child
-
-    def _ended(self, child: Child, state: str) -> Child:
-        return replace(child, owner=self.me, version=child.version + 1, state=state, pid=None, plan=None)
+        """Tell everybody of ``child``; return it with what is known of its id besides."""
+        self.table.merge(child, now_ms)
+        row = self.table.children[child.id]
+        self._announcements.add(row)
+        return row
 
     # --- from the table to the runs
 
@@ -325,7 +332,7 @@ class Catalogue:
         child = self.table.children.get(child_id)
         run = self.runs.by_id.get(child_id)
         if run is not None:
-            if child is None or not supersedes(child, run.child):
+            if child is None or not outdoes(child, run.child):
                 return []
             if child.state == FAILED and run.phase in (Phase.STARTING, Phase.RUNNING):
                 return self._take_back(run, child, now_ms)
@@ -341,7 +348,7 @@ class Catalogue:
 
     def _take_over(self, child: Child, now_ms: int) -> list[Effect]:
         if _plan(child).restart == TEMPORARY:
-            self._publish(self._ended(child, FINISHED), now_ms)
+            self._publish(ended(child, FINISHED, self.me, now_ms), now_ms)
             return []
         heir = replace(child, generation=child.generation + 1, owner=self.me, version=0, state=STARTING, pid=None)
         self._publish(heir, now_ms)
@@ -349,8 +356,8 @@ class Catalogue:
 
     def _take_back(self, run: Run, child: Child, now_ms: int) -> list[Effect]:
         """Who took the child over during a split failed with it; the process here is well."""
-        run.child = replace(run.child, generation=child.generation + 1, version=0)
-        self._publish(run.child, now_ms)
+        mine = replace(child, generation=child.generation + 1, owner=self.me, version=0, state=run.child.state)
+        run.child = self._publish(replace(mine, pid=run.child.pid), now_ms)
         return []
 
     def _start(self, run: Run) -> Emit:

@@ -1,26 +1,39 @@
 """The children of a cluster supervisor: what to start, who runs it, and which of two statements about one child counts.
 
-    id      life  generation  owner  version  state
-    "DON-7"    1           1   a#12        3  running      first placed on a
-    "DON-7"    1           2   b#40        0  starting     a was lost, b took over
-    "DON-7"    1           2   b#40        9  terminated   for good: no statement of this life counts any more
-    "DON-7"    2           1   a#13        0  running      asked for again
+    id      life  ended  generation  owner  version  state
+    "DON-7"  100      0           1   a#12        3  running      first asked for at 100 ms, placed on a
+    "DON-7"  100      0           2   b#40        0  starting     a was lost, b took over
+    "DON-7"  100    900           2   b#40        9  terminated   no life that began up to 900 ms counts any more
+    "DON-7"  950    900           1   a#13        0  running      asked for again
 
-Only the owner, a replica of the supervisor named by its pid, writes a version of its generation; whoever takes over
-begins the next one. So ``supersedes`` is a strict order of all rows of an id that can exist, and merging, which keeps
-the greatest, gives the same table in whatever order rows arrive.
+Of two lives the first counts: a node that asks for a child it has not heard of yet does not end the one that runs. Of
+one life the higher generation counts, then the smaller owner. Only the owner, a replica of the supervisor named by its
+pid, writes the versions of its generation; whoever takes over begins the next. So of the rows of an id that can exist
+no two are equal in what ``supersedes`` compares, and ``merged`` gives every replica the same row in the end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zmqcluster.core import encode, hash64, message
 from zmqcluster.ids import Pid
 
 __all__ = [
-    "FAILED", "FINISHED", "RUNNING", "STARTING", "TERMINATED", "Child", "Plan", "mark", "rank", "supersedes",
+    "FAILED",
+    "FINISHED",
+    "RUNNING",
+    "STARTING",
+    "TERMINATED",
+    "Child",
+    "Plan",
+    "ended",
+    "mark",
+    "merged",
+    "outdoes",
+    "rank",
+    "supersedes",
 ]
 
 STARTING = "starting"
@@ -29,10 +42,8 @@ FAILED = "failed"  # ended too often; stays so, where it is, until it is termina
 FINISHED = "finished"
 TERMINATED = "terminated"
 
-ACTIVE = frozenset({STARTING, RUNNING})
-ENDED = frozenset({FINISHED, TERMINATED})
-
-GENERATION_BITS = 32
+LIFE_BITS = 42  # milliseconds of the wall clock, for a century to come
+GENERATION_BITS = 20
 
 
 @message(tag="children.plan")
@@ -57,6 +68,7 @@ class Child:
 
     id: str
     life: int
+    ended: int
     generation: int
     owner: Pid
     version: int
@@ -65,32 +77,53 @@ class Child:
     plan: Plan | None  # None once it has ended
 
     @property
-    def is_active(self) -> bool:
-        """Whether a process runs or is about to."""
-        return self.state in ACTIVE
-
-    @property
     def has_ended(self) -> bool:
         """Whether the child is gone for good; the row stays to say so."""
-        return self.state in ENDED
+        return self.life <= self.ended
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a process runs or is about to."""
+        return not self.has_ended and self.state != FAILED
+
+
+def ended(child: Child, state: str, owner: Pid, now_ms: int) -> Child:
+    """Return the row by which ``owner`` ends ``child`` and all of its lives so far."""
+    until = max(now_ms, child.life)
+    return replace(child, ended=until, owner=owner, version=child.version + 1, state=state, pid=None, plan=None)
 
 
 def supersedes(new: Child, old: Child) -> bool:
-    """Whether ``new`` counts and not ``old``: the later life, its end, the higher generation, the smaller owner."""
-    new_age = (new.life, new.has_ended, new.generation)
-    old_age = (old.life, old.has_ended, old.generation)
-    if new_age != old_age:
-        return new_age > old_age
+    """Whether ``new`` counts and not ``old``, neither having ended."""
+    if new.life != old.life:
+        return new.life < old.life
+    if new.generation != old.generation:
+        return new.generation > old.generation
     if new.owner != old.owner:
         return new.owner < old.owner
     return new.version > old.version
 
 
+def merged(known: Child, heard: Child) -> Child:
+    """Return what both rows say together; ``known`` itself when ``heard`` says nothing new."""
+    until = max(known.ended, heard.ended)
+    living = [child for child in (known, heard) if child.life > until]
+    if not living:
+        return max(known, heard, key=lambda child: (child.ended, child.life, child.generation, child.version))
+    best = living[-1] if len(living) == 1 or supersedes(heard, known) else known
+    return best if best.ended == until else replace(best, ended=until)
+
+
+def outdoes(row: Child, mine: Child) -> bool:
+    """Whether a process started for ``mine`` is not to run, now that the table says ``row``."""
+    return mine.life <= row.ended or (not row.has_ended and supersedes(row, mine))
+
+
 def rank(child: Child) -> int:
-    """Return what orders the runs of one child, so that its name goes with the run that stays."""
-    return child.life << GENERATION_BITS | child.generation
+    """Return what orders the runs of one child, the one that counts highest, so that its name goes with it."""
+    return ((1 << LIFE_BITS) - child.life) << GENERATION_BITS | child.generation
 
 
 def mark(child: Child) -> int:
     """Return 64 bits that stand for the row."""
-    return hash64(encode((child.id, child.life, child.generation, child.owner, child.version)))
+    return hash64(encode((child.id, child.life, child.ended, child.generation, child.owner, child.version)))

@@ -10,7 +10,7 @@ times. A node cut off for longer than that brings such a child back.
 from __future__ import annotations
 
 from zmqcluster.core import hash64
-from zmqcluster.protocol.children import Child, mark, supersedes
+from zmqcluster.protocol.children import Child, mark, merged
 
 __all__ = ["Table"]
 
@@ -32,16 +32,17 @@ class Table:
         self._tombstones: dict[str, int] = {}  # when each ended, the oldest first
 
     def merge(self, child: Child, now_ms: int) -> bool:
-        """Take ``child`` if it supersedes what is here; return whether it did."""
+        """Take what ``child`` says that is not known here; return whether there was any."""
         known = self.children.get(child.id)
-        if known is not None and not supersedes(child, known):
+        row = child if known is None else merged(known, child)
+        if row is known:
             return False
         self._count(known, -1)
-        self._count(child, 1)
-        self.children[child.id] = child
-        self._tombstones.pop(child.id, None)
-        if child.has_ended:
-            self._tombstones[child.id] = now_ms
+        self._count(row, 1)
+        self.children[row.id] = row
+        self._tombstones.pop(row.id, None)
+        if row.has_ended:
+            self._tombstones[row.id] = now_ms
         return True
 
     def _count(self, child: Child | None, sign: int) -> None:

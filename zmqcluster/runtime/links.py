@@ -39,7 +39,7 @@ __all__ = ["Links", "Resolve", "Watcher"]
 
 PEERS_MAX = 10_000  # names a node keeps a session for; the idle ones go first
 UNSENT_MAX = 8  # control frames that wait for a full connection
-LINGER_S = 0.2  # for the last control frame of a session to leave
+LINGER_S = 0.1  # for the last control frame of a session to leave
 
 log = logging.getLogger("zmqcluster.node")
 
@@ -74,7 +74,6 @@ class Peer:
         self.unsent: list[bytes] = []
         self.waiters: list[asyncio.Future[bool]] = []
         self.resolving: asyncio.Task[None] | None = None
-        self.idle_until_ms = 0  # no dial on first use before
         self.left_ms = 0
 
     def is_forgettable(self) -> bool:
@@ -123,6 +122,7 @@ class Links:
         self._is_leaving = False
         self._all_left = asyncio.Event()
         self._lingering: dict[Dial, asyncio.TimerHandle] = {}
+        self._first_uses = Throttle(timing.retry_ms)
         self._log_throttle = Throttle()
 
     def now_ms(self) -> int:
@@ -133,9 +133,12 @@ class Links:
     def connect(self, node: str) -> Link | None:
         """The core's first use of ``node``: return a link that waits for the session, or None."""
         peer = self._peer(node)
-        if peer is None or self.now_ms() < peer.idle_until_ms:
+        if peer is None:
             return None
         if peer.link is None:
+            if peer.session.state is State.IDLE and not self._first_uses.passes(node, self.now_ms()):
+                self._forget_if_new(peer)
+                return None
             peer.link = self._scheduler.open_link(node)
             self._start(peer, ())
         return peer.link  # None when the attempt failed at once
@@ -168,24 +171,30 @@ class Links:
         return self.now_ms() - peer.left_ms >= self._timing.rejoin_ms
 
     async def leave(self) -> None:
-        """Say goodbye to all peers and wait for their answers, but not for long."""
+        """Send what is to be sent, say goodbye to all peers and wait for their answers, but not for long."""
         self._is_leaving = True
-        for peer in list(self._peers.values()):
-            self._tell(peer, LeaveAsked() if peer.name in self.up else End(steps.STOPPED))
-        if self.up:
-            try:
-                async with asyncio.timeout(self._timing.goodbye_ms / 1000):
-                    await self._all_left.wait()
-            except TimeoutError:
-                log.info("%s leaves without an answer to its goodbye from %s", self.own.name, ", ".join(self.up))
+        try:
+            async with asyncio.timeout(self._timing.goodbye_ms / 1000):
+                await self._say_goodbye()
+        except TimeoutError:
+            log.info("%s leaves without an answer to its goodbye from %s", self.own.name, ", ".join(self.up))
         for peer in list(self._peers.values()):
             self._tell(peer, End(steps.STOPPED))
             if peer.resolving:
                 peer.resolving.cancel()
-        if self._lingering:
-            await asyncio.sleep(LINGER_S)
-        for dial in list(self._lingering):
+        for dial, closing in list(self._lingering.items()):
+            await asyncio.sleep(closing.when() - self._loop.time())
             self._close_lingering(dial)
+
+    async def _say_goodbye(self) -> None:
+        pause_s = 0.0  # what this turn has sent leaves with its end
+        while any(peer.link and peer.link.buffered_bytes for peer in self._peers.values() if peer.name in self.up):
+            await asyncio.sleep(pause_s)
+            pause_s = self._timing.tick_ms / 1000
+        for peer in list(self._peers.values()):
+            self._tell(peer, LeaveAsked() if peer.name in self.up else End(steps.STOPPED))
+        if self.up:
+            await self._all_left.wait()
 
     # --- told by transport, core and clock
 
@@ -346,8 +355,9 @@ class Links:
             dial.close()
 
     def _close_lingering(self, dial: Dial) -> None:
-        self._lingering.pop(dial).cancel()
-        dial.close()
+        if closing := self._lingering.pop(dial, None):
+            closing.cancel()
+            dial.close()
 
     def _send_control(self, peer: Peer, send: steps.SendControl) -> None:
         frame = encode_control(send.message)
@@ -376,7 +386,6 @@ class Links:
         self._scheduler.link_up(peer.link, peer.dial.outlet, up.epoch, up.source, up.node.incarnation)
         self.up[peer.name] = up.node
         peer.dial.established()
-        peer.idle_until_ms = 0
         telemetry.emit("zmqcluster.node.up", node=self.own.name, peer=peer.name)
         self._watcher.on_up(peer.name, up.node)
         self._answer_waiters(peer, True)
@@ -393,7 +402,6 @@ class Links:
 
     def _on_failed(self, peer: Peer, failed: steps.Failed) -> None:
         log.debug("%s could not connect to %s: %s", self.own.name, peer.name, failed.problem)
-        peer.idle_until_ms = self.now_ms() + self._timing.retry_ms
         self._drop_link(peer, failed.problem)
         self._answer_waiters(peer, False)
 

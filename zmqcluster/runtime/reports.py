@@ -58,6 +58,15 @@ class Reports:
         """A server raised KeyboardInterrupt or SystemExit."""
         _log.error("a server raised %r and ended", error)
 
+    def on_long_mailbox(self, pid: Any, queued: int) -> None:
+        """The unbounded mailbox of ``pid`` grew to ``queued`` messages; told again when that has doubled."""
+        _log.warning("%r has %d messages in its mailbox", pid, queued)
+        telemetry.emit("zmqcluster.mailbox.long", pid=pid, queued=queued)
+
+    def on_full_mailbox(self, pid: Any, bound: int) -> None:
+        """The bounded mailbox of ``pid`` was full."""
+        telemetry.emit("zmqcluster.mailbox.full", pid=pid, bound=bound)
+
     def on_no_such_cast(self, server: str, method: str) -> None:
         """A cast named a method that the server lacks; the cast is dropped."""
         _log.warning("%s has no cast %r; dropped", server, method)

@@ -16,6 +16,7 @@ A failure in the ``with`` block carries the line that replays it and the end of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -73,13 +74,14 @@ class Simulation:
         timing: Timing | None = None,
         cookie: bytes = b"simulated",
     ) -> None:
+        self._places = {name: Place(full_name) for name, full_name in _full_names(nodes).items()}
         self.seed = seed
         self.loop = VirtualLoop()
         self.trace = Trace(lambda: self.loop.now_ms)
         self.chance = random.Random(seed)
         self.timing = timing or Timing.local()
         self._cookie = cookie
-        self._places = {name: Place(full_name) for name, full_name in _full_names(nodes).items()}
+        self._nodes: list[Node] = []  # all that ever ran
         # A stream of its own: what a test draws does not change the weather.
         weather = random.Random(f"weather {seed}")
         self.network = SimulatedNetwork(self.loop, weather, self.trace, conditions)
@@ -121,6 +123,7 @@ class Simulation:
         place.context = self.loop.cell(place.cell)
         self.trace.add(name, "start")
         node = place.node = place.context.copy().run(self._make, place)
+        self._nodes.append(node)
         self._finish(place, node.start())
         self._spawn(place, self._watch(name, node))
         if place.main is not None:
@@ -223,8 +226,18 @@ class Simulation:
         return f"replay: ZMQCLUSTER_SEED={self.seed} {what}"
 
     def close(self) -> None:
-        """End this world, without a goodbye."""
+        """End this world, without a goodbye: what still unwinds, of the dead too, does it now and reaches nobody."""
+        tasks = [] if self.loop.is_closed() else asyncio.all_tasks(self.loop)
         self.loop.close()
+        for node in self._nodes:
+            with contextlib.suppress(UsageError):  # it did not get as far as to have one
+                node.scheduler.close()
+        for task in tasks:
+            coroutine = task.get_coro()
+            if coroutine is not None:
+                with contextlib.suppress(RuntimeError):  # a finally block that awaits
+                    coroutine.close()
+        self._nodes.clear()
 
     def __enter__(self) -> Simulation:
         return self

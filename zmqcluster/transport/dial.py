@@ -87,6 +87,7 @@ class SocketDial:
         self._on_closed = on_closed
         self._probe = Probe(loop, endpoint, self._on_refused)
         self._expects_refusal = True
+        self._was_connected = False
         self._is_closed = False
         loop.add_reader(monitor.fd, self._on_monitor)
         channel.connect(endpoint)
@@ -138,11 +139,12 @@ class SocketDial:
             self._probe.ask()
         elif event is MonitorEvent.HANDSHAKE_SUCCEEDED:
             self._probe.close()
+            self._was_connected = True
             self._channel.has_room()  # takes notice of the connection, so that the first push finds it
             self._on_event(DialEvent.CONNECTED)
         else:
             self._on_ready()  # the reason for the end may be among the last replies
-            self._end(outcome(event, value))
+            self._end(outcome(event, value, self._was_connected))
 
     def _on_refused(self) -> None:
         self._on_event(DialEvent.REFUSED)
@@ -153,9 +155,9 @@ class SocketDial:
             self._on_event(event)
 
 
-def outcome(event: MonitorEvent, value: int) -> DialEvent:
+def outcome(event: MonitorEvent, value: int, was_connected: bool) -> DialEvent:
     """Return what the end of a connection means."""
-    if event is MonitorEvent.DISCONNECTED:
+    if was_connected:
         return DialEvent.DISCONNECTED
     if event is MonitorEvent.HANDSHAKE_FAILED_AUTH or value in MECHANISM_PROBLEMS:
         return DialEvent.AUTH_FAILED

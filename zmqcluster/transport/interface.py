@@ -83,9 +83,7 @@ class Transport(Protocol):
             ConfigError: the address cannot be used; the message says why.
         """
 
-    def dial(
-        self, endpoint: str, on_event: Callable[[DialEvent], None], on_reply: Callable[[bytes], None]
-    ) -> Dial:
+    def dial(self, endpoint: str, on_event: Callable[[DialEvent], None], on_reply: Callable[[bytes], None]) -> Dial:
         """Connect to one of a peer's ``Endpoints.links``; ``on_reply`` takes what its ``reply`` sends back."""
 
     def reply(self, source: bytes, frame: bytes) -> bool:

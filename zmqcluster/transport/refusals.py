@@ -9,7 +9,6 @@ slow and the descriptor is in other use by then, it may be another peer's.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -75,9 +74,17 @@ class Refusals:
 
 def peer_address(fd: int) -> str:
     """Return ``10.0.0.7:40312`` or ``this host``; a descriptor that is closed by now has an unknown address."""
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
-        if connection.family == socket.AF_UNIX:
-            return "this host"
-        host, port = connection.getpeername()[:2]
-        return f"{host}:{port}"
-    return UNKNOWN
+    copy = -1
+    try:
+        copy = os.dup(fd)
+        with socket.socket(fileno=copy) as connection:
+            copy = -1  # the connection's to close
+            if connection.family == socket.AF_UNIX:
+                return "this host"
+            host, port = connection.getpeername()[:2]
+            return f"{host}:{port}"
+    except OSError:
+        return UNKNOWN
+    finally:
+        if copy >= 0:  # by now the descriptor is not a socket's
+            os.close(copy)

@@ -85,7 +85,7 @@ def _check(value: object, depth: int) -> None:
             if not isinstance(key, str):
                 raise TypeError(f"a key is a str, not {type(key).__name__}")
             _check(part, depth + 1)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple) and type(value) in (list, tuple):  # not ExtType, a named tuple
         for part in value:
             _check(part, depth + 1)
     elif not isinstance(value, SCALARS):
