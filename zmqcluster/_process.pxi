@@ -474,7 +474,7 @@ cdef class Process(Runnable):
                 self.thrown = None
                 call.cancel()
         elif yielded is None:                       # asyncio.sleep(0): one iteration of the loop
-            scheduler.loop.call_soon(self.step_in_context, context=self.context or scheduler.context)
+            scheduler.loop.call_soon(self.step_in_context, context=self.get_context())
         else:
             self.wait_for_future(scheduler, yielded)
         return 0
@@ -496,7 +496,7 @@ cdef class Process(Runnable):
         if self.wakeup_callback is None:
             self.wakeup_callback = self.wakeup
         self.waiting_for = future
-        future.add_done_callback(self.wakeup_callback, context=self.context or scheduler.context)
+        future.add_done_callback(self.wakeup_callback, context=self.get_context())
         if self.must_cancel:
             if future.cancel(msg=self.thrown.args[0] if self.thrown.args else None):
                 self.must_cancel = 0

@@ -76,7 +76,9 @@ def test_kill_in_a_flood_then_up_first_and_down_last_and_no_gap(start: Start) ->
     assert a.events() == ["up b", "down b connection_closed"]
 
 
-def test_killed_and_restarted_under_its_name_then_up_down_up(pair: tuple[NodeProcess, NodeProcess], start: Start) -> None:
+def test_killed_and_restarted_under_its_name_then_up_down_up(
+    pair: tuple[NodeProcess, NodeProcess], start: Start
+) -> None:
     """Cases NODE-08, NODE-16: the name is free at once."""
     a, b = pair
     b.kill()
@@ -140,6 +142,7 @@ def test_disconnect_then_both_are_told_and_the_next_use_connects_again(pair: tup
     b.expect("down")
     b.tell(f"flood {a.name} 10")
     a.expect("message 10")
+    b.expect("up")
     assert a.events() == ["up b", "down b disconnect", "up b"]
     assert b.events() == ["up a", "down a connection_closed", "up a"]
 

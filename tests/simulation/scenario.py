@@ -21,6 +21,7 @@ from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.methods import call
 from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.runtime.process import receive
+from zmqcluster.runtime.timing import Timing
 from zmqcluster.testing import checkers
 from zmqcluster.testing.simulation import Simulation
 
@@ -29,6 +30,7 @@ IDS = [f"w{number:02}" for number in range(100)]
 EARLY, LATE = IDS[:80], IDS[80:]  # ensured before the faults, and during them
 FAULTS = (4, 8)  # how many a run has
 PAUSE_MS = (50, 1_200)  # between two
+TIMING = Timing.of(200, beats_lost=4, delay_ms=200)
 JOIN_MS_MAX = 10_000
 CONVERGE_MS_MAX = 10_000
 STEADY_MS = 400  # and it stays so
@@ -210,14 +212,14 @@ class Scenario:
 
 def run_seed(seed: int, prepare: Callable[[Simulation], None] = lambda _: None) -> str:
     """Run one seed; return the digest of its trace."""
-    with Simulation(seed, NODES) as simulation:
+    with Simulation(seed, NODES, timing=TIMING) as simulation:
         prepare(simulation)
         Scenario(simulation).run()
         return simulation.trace.digest()
 
 
 if __name__ == "__main__":
-    with Simulation(int(sys.argv[1]), NODES) as simulation:
+    with Simulation(int(sys.argv[1]), NODES, timing=TIMING) as simulation:
         Scenario(simulation).run()
         print(simulation.trace.tail(100_000))
         print(simulation.trace.digest())

@@ -96,7 +96,7 @@ class NodeProcess:
     def ask(self, command: str) -> str:
         """The answer to a command that has one."""
         self.tell(command)
-        return self.expect("= ").removeprefix("= ")
+        return self.expect("=").removeprefix("=").strip()
 
     def expect(self, start: str, within_s: float = WITHIN_S) -> str:
         """Return the next line that begins with ``start``. Answers and events are read apart from each other."""

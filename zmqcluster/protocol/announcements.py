@@ -33,7 +33,7 @@ class Promise:
 
 
 class Announcements:
-    """What one replica has to tell. ``_told`` holds, oldest first, the children whose last update nobody acknowledged."""
+    """What one replica has to tell. ``_told``: the children whose last update nobody has acknowledged, oldest first."""
 
     __slots__ = ("_new", "_number", "_promises", "_rows", "_told")
 
@@ -47,9 +47,13 @@ class Announcements:
     def add(self, row: Child) -> None:
         self._rows[row.id] = row
 
+    def is_known(self, child_id: str) -> bool:
+        """Whether another member has the last row of this child, or there is none."""
+        return child_id not in self._rows and child_id not in self._told
+
     def answer(self, row: Child, ref: Any, value: Any) -> list[Effect]:
         """Reply ``value`` to ``ref``: now if another member has ``row`` or a later one, else once it has."""
-        if row.id not in self._rows and row.id not in self._told:
+        if self.is_known(row.id):
             return [Reply(ref, value)]
         self._new.append(Promise(row, ref, value))
         return []

@@ -121,6 +121,13 @@ class Catalogue:
         self.runs.by_id[child_id].refs.append(ref)
         return effects
 
+    def found(self, child_id: str) -> Pid | None:
+        """Return the pid that ``ensure`` would answer at once, if it would."""
+        child = self.table.children.get(child_id)
+        if child is None or child.state != RUNNING or not self.replicas.is_alive(child.owner):
+            return None
+        return child.pid if self._announcements.is_known(child_id) else None
+
     def where(self, child_id: str) -> Pid | None:
         child = self.table.children.get(child_id)
         return None if child is None or child.state != RUNNING else child.pid

@@ -113,6 +113,10 @@ class Ownership:
         """Whether ``pid``, a process of this node, holds any key."""
         return pid in self._held
 
+    def own_entries(self) -> list[tuple[Any, Entry]]:
+        """Return the keys the processes of this node hold, and how."""
+        return [(plain(name), entry) for name, entry in self._own.entries.items()]
+
     def count(self) -> int:
         return len(self.view)
 

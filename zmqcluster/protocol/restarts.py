@@ -33,7 +33,7 @@ def restarts(plan: Plan, reason: object) -> bool:
 
 
 def exceeds(plan: Plan, restarted_ms: list[int], now_ms: int) -> bool:
-    """Note a restart at ``now_ms`` in ``restarted_ms``, forget those out of the window; return whether one is too many."""
+    """Note a restart in ``restarted_ms``, forget those out of the window; return whether they are too many."""
     restarted_ms.append(now_ms)
     while restarted_ms[0] <= now_ms - plan.max_restarts_ms:
         del restarted_ms[0]

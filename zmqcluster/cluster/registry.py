@@ -1,0 +1,192 @@
+"""Names that any node can resolve: ``ClusterRegistry``.
+
+    names = ClusterRegistry("finance.names")             # in the children of a supervisor on each node, and as a handle
+    await names.register("DON-7")                        # the running process, now findable on every node
+    worker = DonationWorker.at(names.via("DON-7"))       # resolved anew at each call
+
+A lookup reads this node's memory, whoever owns the name. A process is registered by the registry of its own node, which
+alone writes and removes its names: after ``register`` a lookup on the same node finds it, other nodes some milliseconds
+later. A name goes when its process ends, and from a node's view when its node is lost.
+
+In a partition both sides may register one name. When it heals, the process that registered first keeps it; the other
+gets the exit ``NameConflict(key, value, registry, winner)``: it ends in order, or traps exits and hands its state over.
+Not for what must never run twice: that needs a majority to agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from zmqcluster import _core
+from zmqcluster.cluster.replica import Replica, shelved
+from zmqcluster.core import Down, encode, message
+from zmqcluster.errors import AlreadyRegistered, ConfigError, EncodeError, NoProcessError, NotRegistered, Refusal
+from zmqcluster.exits import NameConflict, is_expected
+from zmqcluster.ids import Pid
+from zmqcluster.otp.child_spec import ChildSpec
+from zmqcluster.otp.methods import call
+from zmqcluster.protocol.entries import exact
+from zmqcluster.protocol.ownership import Conflict, Ownership
+from zmqcluster.runtime.process import exit, is_alive, monitor, trap_exits
+
+__all__ = ["ClusterRegistry", "RegistryServer", "RegistryVia"]
+
+
+class RegistryServer(Replica):
+    """The replica of one registry on one node."""
+
+    def init(self, scope: str) -> None:
+        self._scope = scope
+        name = replica_name(scope)
+        before = _core.current_scheduler().shelf.get(name)
+        core = self._names = Ownership(_core.self())
+        trap_exits(True)
+        self.run_core(name, core)
+        if before is not None:
+            self._restore(before)
+
+    def _restore(self, before: Ownership) -> None:
+        """A replica that crashed leaves its processes alive: their names go on."""
+        for key, entry in before.own_entries():
+            if is_alive(entry.pid):
+                self._take(key, entry.pid, entry.value, entry.rank)
+
+    def _take(self, key: Any, pid: Pid, value: Any, rank: int) -> None:
+        is_new = not self._names.is_holder(pid)
+        self._names.register(key, pid, value, self.now_ms(), rank)
+        if is_new:
+            monitor(pid)
+
+    @call
+    def register(self, key: Any, pid: Pid, value: Any, rank: int) -> None:
+        """Let ``pid``, a process of this node, hold ``key``."""
+        try:
+            encode(value)
+            if not is_alive(pid):
+                raise NoProcessError(pid)
+            self._take(key, pid, value, rank)
+        except (AlreadyRegistered, EncodeError, NoProcessError) as problem:
+            raise Refusal(problem) from None
+        self.flush_soon()
+
+    @call
+    def unregister(self, key: Any, pid: Pid) -> None:
+        """Free ``key``, held by ``pid``."""
+        try:
+            self._names.unregister(key, pid)
+        except (NotRegistered, EncodeError) as problem:
+            raise Refusal(problem) from None
+        self.flush_soon()
+
+    def on_info(self, message: Any) -> None:
+        if isinstance(message, Down):
+            self._names.remove_pid(message.object)
+            self.flush_soon()
+
+    def on_event(self, event: Conflict) -> None:
+        exit(event.loser, NameConflict(event.key, event.value, self._scope, event.winner))
+
+    def terminate(self, reason: Any) -> None:
+        if is_expected(reason):
+            self.take_down()
+
+
+@message(tag="names.via")
+@dataclass(frozen=True, slots=True)
+class RegistryVia:
+    """The process that holds ``key`` in the registry ``scope``, whoever that is when it is used; see ``Via``."""
+
+    scope: str
+    key: Any
+    rank: int = 0
+
+    def whereis(self) -> Pid | None:
+        return ClusterRegistry(self.scope).whereis(self.key)
+
+    async def register(self, pid: Pid) -> None:
+        await ClusterRegistry(self.scope).register(self.key, pid, rank=self.rank)
+
+    async def unregister(self, pid: Pid) -> None:
+        await ClusterRegistry(self.scope).unregister(self.key, pid)
+
+
+class ClusterRegistry:
+    """Handle to the registry ``scope``, and, in a supervisor's children, what starts its replica on a node.
+
+    Keys are any values that can be sent, compared exactly: 1, 1.0 and True are three. Methods raise UsageError on a
+    node where no replica runs.
+    """
+
+    __slots__ = ("_name", "scope")
+
+    def __init__(self, scope: str) -> None:
+        if not isinstance(scope, str) or not scope:
+            raise ConfigError(f"a registry is named by a non-empty string, not {scope!r}")
+        self.scope = scope
+        self._name = replica_name(scope)
+
+    def child_spec(self) -> ChildSpec:
+        return ChildSpec(self._name, RegistryServer, (self.scope,), name=self._name)
+
+    async def register(self, key: Any, pid: Pid | None = None, value: Any = None, *, rank: int = 0) -> None:
+        """Let ``pid``, by default the running process, hold ``key``.
+
+        Raises:
+            AlreadyRegistered: a process holds it, maybe this one.
+            EncodeError: the key or the value cannot be sent.
+            NoProcessError: ``pid`` has ended.
+            NoConnectionError: the node of ``pid`` cannot be reached. It may be registered.
+            CallTimeout: no answer; it may still be registered.
+        """
+        holder = _core.self() if pid is None else pid
+        await self._replica_of(holder).register(key, holder, value, rank)
+
+    async def unregister(self, key: Any, pid: Pid | None = None) -> None:
+        """Free ``key``, held by ``pid``, by default the running process. Raises NotRegistered when it is not."""
+        holder = _core.self() if pid is None else pid
+        await self._replica_of(holder).unregister(key, holder)
+
+    def lookup(self, key: Any) -> tuple[Pid, Any] | None:
+        """Return who holds ``key``, and the value it registered, as far as this node knows; no message is sent."""
+        try:
+            names = _core.current_scheduler().shelf[self._name]
+        except KeyError:
+            names = shelved(self._name)
+        entry = names.view.get(key if type(key) is str else exact(key))
+        return None if entry is None else (entry[0], entry[1])
+
+    def whereis(self, key: Any) -> Pid | None:
+        """Return who holds ``key``, as far as this node knows."""
+        found = self.lookup(key)
+        return None if found is None else found[0]
+
+    def via(self, key: Any) -> RegistryVia:
+        """Return ``key`` as a destination, and as the ``name=`` of a server."""
+        return RegistryVia(self.scope, key)
+
+    def keys(self, pid: Pid | None = None) -> list[Any]:
+        """Return the keys ``pid``, by default the running process, holds as far as this node knows."""
+        return self._names().keys_of(_core.self() if pid is None else pid)
+
+    def count(self) -> int:
+        """Return how many names there are, as far as this node knows."""
+        return self._names().count()
+
+    def __repr__(self) -> str:
+        return f"ClusterRegistry({self.scope!r})"
+
+    def _names(self) -> Ownership:
+        return cast(Ownership, shelved(self._name))
+
+    def _replica_of(self, pid: Pid) -> RegistryServer:
+        """The registry of the process's own node, which alone writes its names."""
+        if pid.node == _core.current_scheduler().node:
+            shelved(self._name)
+            return RegistryServer.at(self._name)
+        return RegistryServer.at((self._name, pid.node))
+
+
+def replica_name(scope: str) -> str:
+    """The local name of the replicas of ``scope``."""
+    return f"zmqcluster.registry:{scope}"

@@ -1,0 +1,244 @@
+"""A stream of tasks: a function applied to many items, a bounded number at once, outcomes in the order of the items.
+
+    consumer ── item ──> stream server ── spawn ──> task: function(item)
+             ── next ──>      │        <── TaskResult, Down ──┘
+             <── outcome ─────┘
+
+The consumer pulls: an item is taken from the source only when the consumer asks and fewer than ``max_concurrency`` items
+are on their way, so a slow consumer slows the source. The tasks belong to a server of the stream, linked to the consumer:
+nothing of them is ever in the consumer's mailbox, and when the consumer stops early or ends, they are killed.
+Source: Task.async_stream, whose ordered form buffers without bound behind a slow item; this one waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, get_args
+
+from zmqcluster import _core
+from zmqcluster._ids import Pid, Ref
+from zmqcluster.core import Call, Down, Exit, NoReply, Stop
+from zmqcluster.errors import CallTimeout, ConfigError, NoProcessError, UsageError
+from zmqcluster.exits import Kill, Normal, Shutdown, TimedOut
+from zmqcluster.otp.gen_server import GenServer, stop
+from zmqcluster.otp.task import DEFAULT_TIMEOUT_S, Exited, Finished, Outcome, Task, TaskResult, check_function, label_of
+from zmqcluster.runtime.process import cancel_timer, exit, process_info, send_after, trap_exits, unlink
+
+__all__ = ["OnTimeout", "TaskStream", "stream_tasks"]
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+OnTimeout = Literal["exit", "kill_task"]
+Starter = Callable[[Any], Awaitable[Task[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a stream works through its items; see ``stream_tasks``."""
+
+    max_concurrency: int
+    timeout_s: float | None
+    on_timeout: OnTimeout
+    ordered: bool
+
+    def __post_init__(self) -> None:
+        if type(self.max_concurrency) is not int or self.max_concurrency < 1:
+            raise ConfigError(f"max_concurrency is an int of at least 1, not {self.max_concurrency!r}")
+        if self.timeout_s is not None and not self.timeout_s >= 0:
+            raise ConfigError(f"timeout_s is None or at least 0, not {self.timeout_s!r}")
+        if self.on_timeout not in get_args(OnTimeout):
+            raise ConfigError(f"on_timeout is one of {get_args(OnTimeout)}, not {self.on_timeout!r}")
+
+
+def stream_tasks(
+    function: Callable[[Item], Awaitable[T]] | Callable[[Item], T],
+    items: Iterable[Item] | AsyncIterable[Item],
+    starter: Starter | None = None,
+    *,
+    max_concurrency: int | None = None,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
+    on_timeout: OnTimeout = "exit",
+    ordered: bool = True,
+) -> TaskStream[T]:
+    """``async for outcome in stream_tasks(function, items)``: Finished(value) or Exited(reason) for each item.
+
+    Args:
+        items: taken one by one, as the consumer asks for outcomes.
+        starter: how a task is started; by default linked, so that the crash of one ends the consumer, unless it traps
+            exits. ``TaskSupervisor.stream`` gives others.
+        max_concurrency: items on their way at once; by default the number of cores.
+        timeout_s: for each task. ``on_timeout="exit"`` raises CallTimeout in the consumer, ``"kill_task"`` kills only
+            that task, whose outcome is ``Exited(TimedOut())``.
+        ordered: outcomes in the order of the items; else in the order in which the tasks end.
+    Source: Task.async_stream/3.
+    """
+    check_function(function)
+    limits = Limits(max_concurrency or os.cpu_count() or 1, timeout_s, on_timeout, ordered)
+
+    async def start(item: Item) -> Task[Any]:
+        return Task.spawn(function, item)
+
+    return TaskStream(starter or start, items, limits, label_of(function))
+
+
+class TaskStream(Generic[T]):
+    """The consumer's end; an async iterator. Leave it early by ``break``, or with ``async with`` to be sure when."""
+
+    def __init__(self, starter: Starter, items: Any, limits: Limits, label: str) -> None:
+        self._starter = starter
+        self._items: Iterator[Any] | AsyncIterator[Any] | None = (
+            aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        )
+        self._limits = limits
+        self._label = label
+        self._server: Pid | None = None
+        self._owner: Pid | None = None
+        self._under_way = 0
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome[T]:
+        if self._closed:
+            raise StopAsyncIteration
+        server = self._server or await self._open()
+        if self._owner != _core.self():
+            raise UsageError(f"this stream of {self._label} is consumed by {self._owner!r}")
+        try:
+            await self._fill(server)
+            if not self._under_way:
+                await self.aclose()
+                raise StopAsyncIteration
+            outcome: Outcome[T] = await _core.current_scheduler().call(server, "next", None)
+        except Exception:
+            await self.aclose()
+            raise
+        self._under_way -= 1
+        return outcome
+
+    async def aclose(self) -> None:
+        """Kill the tasks that still run, and wait until they have ended."""
+        self._closed = True
+        server, self._server = self._server, None
+        if server is not None:
+            unlink(server)
+            try:
+                await stop(server)
+            except NoProcessError:
+                return
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        """A consumer that breaks out of its loop drops the stream: tell the server, which kills the tasks."""
+        if self._server is not None and self._owner is not None and _core.is_running(self._owner):
+            unlink(self._server)
+            exit(self._server, Shutdown())
+
+    async def _open(self) -> Pid:
+        self._owner = _core.self()
+        is_trapping = bool((process_info(self._owner) or {}).get("trap_exits"))
+        server = await _StreamServer.start_link(self._starter, self._limits, self._label, is_trapping)
+        self._server = server.pid
+        return server.pid
+
+    async def _fill(self, server: Pid) -> None:
+        while self._under_way < self._limits.max_concurrency and self._items is not None:
+            try:
+                item = await anext(self._items) if isinstance(self._items, AsyncIterator) else next(self._items)
+            except (StopIteration, StopAsyncIteration):
+                self._items = None
+                return
+            self._under_way += 1
+            _core.current_scheduler().cast(server, item)
+
+
+class _StreamServer(GenServer):
+    """Owns the tasks of one stream; its parent is the consumer."""
+
+    def init(self, starter: Starter, limits: Limits, label: str, consumer_traps: bool) -> None:
+        trap_exits(True)
+        self._starter = starter
+        self._limits = limits
+        self._label = label
+        self._consumer_traps = consumer_traps
+        self._running: dict[Ref, tuple[int, Task[Any], Ref | None]] = {}
+        self._ended: dict[int, Outcome[Any]] = {}
+        self._order: deque[int] = deque()  # positions not delivered yet; when unordered, of those that ended
+        self._item_count = 0
+        self._late = False
+        self._waiting: Call | None = None
+
+    async def handle_cast(self, request: Any) -> None:
+        """Start the task of one item."""
+        position, self._item_count = self._item_count, self._item_count + 1
+        if self._limits.ordered:
+            self._order.append(position)
+        task = await self._starter(request)
+        timer = None
+        if self._limits.timeout_s is not None:
+            timer = send_after(self._limits.timeout_s, _core.self(), ("late", task.ref))
+        self._running[task.ref] = position, task, timer
+
+    def handle_call(self, request: Any, caller: Call) -> NoReply:
+        """The consumer asks for the next outcome."""
+        self._waiting = caller
+        self._answer()
+        return NoReply()
+
+    def handle_info(self, message: Any) -> Stop | None:
+        match message:
+            case TaskResult(ref, value):
+                self._end(ref, Finished(value))
+            case Down(ref, _, reason):
+                self._end(ref, Exited(reason))
+            case ("late", Ref() as ref):
+                self._time_out(ref)
+            case Exit(_, reason) if not self._consumer_traps and reason != Normal():
+                return Stop(reason)
+        return None
+
+    def _time_out(self, ref: Ref) -> None:
+        if ref in self._running:
+            _, task, _ = self._running[ref]
+            unlink(task.pid)
+            exit(task.pid, Kill())
+            self._late = self._limits.on_timeout == "exit"
+            self._end(ref, Exited(TimedOut()))
+
+    def _end(self, ref: Ref, outcome: Outcome[Any]) -> None:
+        if ref not in self._running:
+            return
+        position, task, timer = self._running.pop(ref)
+        task._forget()
+        if timer is not None:
+            cancel_timer(timer)
+        if not self._limits.ordered:
+            self._order.append(position)
+        self._ended[position] = outcome
+        self._answer()
+
+    def _answer(self) -> None:
+        """Give the next outcome to the consumer if both are there."""
+        if self._waiting is None or self._waiting.done():
+            return
+        if self._late:
+            self._waiting.fail(CallTimeout(self._label, self._limits.timeout_s))
+        elif self._order and self._order[0] in self._ended:
+            self._waiting.reply(self._ended.pop(self._order.popleft()))
+
+    async def terminate(self, reason: Any) -> None:
+        """Kill what runs; each is gone when this returns."""
+        for _, task, _ in list(self._running.values()):
+            await task.shutdown(timeout_s=0)
