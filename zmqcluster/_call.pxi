@@ -1,15 +1,42 @@
 # A request and its future reply.
 
 cdef class Runnable:
-    """What the run queue and the timer wheel hold."""
+    """What the run queue and the timer wheel hold.
+
+    Some flags of Process stand here, in bytes that would be padding: every process counts.
+    """
     cdef Entry timer
     cdef uint8_t queued
+    cdef uint8_t phase
+    cdef uint8_t waiting            # for the mailbox
+    cdef uint8_t timed_out
+    cdef uint8_t stepping
+    cdef uint8_t dying              # outcome holds the reason
+    cdef uint8_t ended
+    cdef uint8_t in_context
 
     cdef int run(self, Scheduler scheduler) except -1:
         return 0
 
     cdef int on_timer(self, Scheduler scheduler) except -1:
         return 0
+
+
+cdef Py_ssize_t TIMER_OFFSET = 0        # of the entry in the object that it wakes
+
+
+cdef inline object runnable_of(Entry* entry):
+    return <object><PyObject*>(<char*>entry - TIMER_OFFSET)
+
+
+cdef int find_timer_offset() except -1:
+    global TIMER_OFFSET
+    cdef Runnable runnable = Runnable()
+    TIMER_OFFSET = <char*>&runnable.timer - <char*><PyObject*>runnable
+    return 0
+
+
+find_timer_offset()
 
 
 cdef enum CallState:

@@ -63,8 +63,8 @@ cdef int traverse_scheduler(PyObject* object, c_visit visit, void* arg) noexcept
     if stop:
         return stop
     for slot in range(1, scheduler.slots_count):
-        if scheduler.slots[slot].process != NULL:
-            stop = visit(scheduler.slots[slot].process, arg)
+        if not is_free(scheduler.slots[slot]):
+            stop = visit(<PyObject*>scheduler.slots[slot], arg)
             if stop:
                 return stop
     return zc_traverse_rest(&zc_scheduler, object, visit, arg)

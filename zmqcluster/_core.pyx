@@ -24,7 +24,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from zmqcluster._codec cimport (
@@ -32,7 +32,7 @@ from zmqcluster._codec cimport (
 )
 from zmqcluster._ids cimport Pid, Ref, new_pid, new_ref
 from zmqcluster._ports cimport Inlet, Outlet
-from zmqcluster._wheel cimport Entry, Wheel, wheel_add, wheel_next, wheel_remove, wheel_reset
+from zmqcluster._wheel cimport Entry, Wheel, entry_due, wheel_add, wheel_next, wheel_remove, wheel_reset
 
 import asyncio
 import contextvars

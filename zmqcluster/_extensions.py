@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -48,8 +48,7 @@ _CLOCK_FOLDED = struct.Struct(">qB")
 _CLOCK_OFFSET = struct.Struct(">qq")
 _DATE = struct.Struct(">i")
 _TIMEDELTA = struct.Struct(">iii")
-# The settings of the caller's own context neither change the text nor let a malformed one pass as NaN.
-_DECIMAL = Context(capitals=1, traps=[InvalidOperation])
+_DECIMAL = Context(capitals=1)  # the caller's own context may write "e" for "E"
 
 
 def _clock_to_bytes(wall: timedelta, fold: int, offset: timedelta | None) -> bytes:
@@ -110,8 +109,8 @@ def _decimal_to_bytes(value: Decimal) -> bytes:
 
 
 def _decimal_from_bytes(payload: bytes) -> Decimal:
-    value = Decimal(payload.decode("ascii"), _DECIMAL)
-    if _decimal_to_bytes(value) != payload:  # Decimal also reads spaces, underscores and other digits
+    value = Decimal(payload.decode("ascii"))
+    if _decimal_to_bytes(value) != payload:  # Decimal also reads spaces, underscores and, untrapped, anything as NaN
         raise ValueError
     return value
 

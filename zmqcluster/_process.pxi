@@ -55,7 +55,6 @@ cdef class Process(Runnable):
     cdef object context             # None: the node's
     cdef object waiting_for         # the Call or future this process waits for
     cdef object thrown              # raised in the coroutine at its next step
-    cdef object wakeup_callback
     cdef object server
     cdef Behaviour behaviour
     cdef object handled             # the message whose handler has not finished
@@ -493,10 +492,8 @@ cdef class Process(Runnable):
             scheduler.enqueue(self)
             return 0
         future._asyncio_future_blocking = False
-        if self.wakeup_callback is None:
-            self.wakeup_callback = self.wakeup
         self.waiting_for = future
-        future.add_done_callback(self.wakeup_callback, context=self.get_context())
+        future.add_done_callback(self.wakeup, context=self.get_context())
         if self.must_cancel:
             if future.cancel(msg=self.thrown.args[0] if self.thrown.args else None):
                 self.must_cancel = 0
@@ -614,7 +611,7 @@ cdef class Process(Runnable):
             call.waiter = None
             call.cancel()
         elif waiting_for is not None:
-            waiting_for.remove_done_callback(self.wakeup_callback)
+            waiting_for.remove_done_callback(self.wakeup)
             waiting_for.cancel()
         return 0
 
@@ -643,7 +640,7 @@ cdef class Process(Runnable):
             if type(left) is Call:
                 (<Call>left).fail_with(ServerExited(self.pid_of(), reason))
         ring_clear(&self.mailbox)
-        self.coroutine = self.server = self.behaviour = self.receiver = self.wakeup_callback = None
+        self.coroutine = self.server = self.behaviour = self.receiver = None
         if bonds is not None:
             self.scheduler.tell_bonds(self, bonds, reason)
             if bonds.callbacks is not None:

@@ -21,10 +21,16 @@ cdef inline uint64_t monotonic_ns() noexcept:
     return <uint64_t>now.tv_sec * 1000000000ULL + <uint64_t>now.tv_nsec
 
 
-cdef struct Slot:
-    PyObject* process           # owned; NULL: free
-    uint32_t generation
-    uint32_t next_free
+ctypedef uint64_t Slot
+# A slot in use is an owned pointer to its process. A free one is (generation << 32) | (next free slot << 1) | 1: pointers
+# are even, so the last bit tells. The generation of a slot in use stands in its process' id.
+
+cdef inline bint is_free(Slot slot) noexcept:
+    return slot & 1
+
+
+cdef inline Slot free_slot(uint64_t generation, uint64_t next_free) noexcept:
+    return generation << 32 | next_free << 1 | 1
 
 
 @cython.final
@@ -188,19 +194,18 @@ cdef class Scheduler(Inlet):
     cdef int arm(self, Runnable runnable, double delay_s) except -1:
         """Wake ``runnable`` not before ``delay_s`` from now, rounded up to a tick."""
         cdef uint64_t now_ns = self.clock_ns() - self.started_ns
-        cdef uint64_t delay_ns
+        cdef uint64_t delay_ns, due
         if runnable.timer.next != NULL:
             wheel_remove(&self.wheel, &runnable.timer)
         if self.wheel.count == 0:
             self.wheel.now = now_ns // 1000000
         delay_ns = <uint64_t>(delay_s * 1e9) if delay_s < 3e8 else <uint64_t>3e17
-        runnable.timer.due = (now_ns + delay_ns + 999999) // 1000000
-        if runnable.timer.due <= self.wheel.now:
-            runnable.timer.due = self.wheel.now + 1
-        runnable.timer.owner = <PyObject*>runnable
-        wheel_add(&self.wheel, &runnable.timer)
-        if self.tick_handle is None or runnable.timer.due < self.tick_due:
-            self.wake_at(runnable.timer.due)
+        due = (now_ns + delay_ns + 999999) // 1000000
+        if due <= self.wheel.now:
+            due = self.wheel.now + 1
+        wheel_add(&self.wheel, &runnable.timer, due)
+        if self.tick_handle is None or due < self.tick_due:
+            self.wake_at(due)
         return 0
 
     cdef int wake_at(self, uint64_t due) except -1:
@@ -239,11 +244,10 @@ cdef class Scheduler(Inlet):
                 fired.next = entry.next
                 entry.next = NULL
                 self.wheel.count -= 1
-                if entry.due > due:                 # from a wider slot: into a narrower one
-                    wheel_add(&self.wheel, entry)
+                if entry_due(entry) > due:          # from a wider slot: into a narrower one
+                    wheel_add(&self.wheel, entry, entry_due(entry))
                 else:
-                    owner = <object>entry.owner
-                    (<Runnable>owner).on_timer(self)
+                    (<Runnable>runnable_of(entry)).on_timer(self)
         if self.wheel.now < now:
             self.wheel.now = now
 
@@ -275,7 +279,7 @@ cdef class Scheduler(Inlet):
         return None if later is None else self.read_entry(&later.timer)
 
     cdef object read_entry(self, Entry* entry):
-        cdef int64_t left_ns = <int64_t>(self.started_ns + entry.due * 1000000) - <int64_t>self.clock_ns()
+        cdef int64_t left_ns = <int64_t>(self.started_ns + entry_due(entry) * 1000000) - <int64_t>self.clock_ns()
         return left_ns * 1e-9 if left_ns > 0 else 0.0
 
     # --- the process table
@@ -289,10 +293,10 @@ cdef class Scheduler(Inlet):
         if self.first_free == 0:
             self.grow_table()
         slot = self.first_free
-        self.first_free = self.slots[slot].next_free
+        self.first_free = <uint32_t>(self.slots[slot] & 0xFFFFFFFF) >> 1
+        process.id = (self.slots[slot] >> 32 << 32) | slot
         Py_INCREF(process)
-        self.slots[slot].process = <PyObject*>process
-        process.id = (<uint64_t>self.slots[slot].generation << 32) | slot
+        self.slots[slot] = <Slot><PyObject*>process
         self.process_count += 1
         return 0
 
@@ -304,18 +308,15 @@ cdef class Scheduler(Inlet):
             raise MemoryError
         self.slots = slots
         for slot in range(count - 1, max(self.slots_count, <uint32_t>1) - 1, -1):    # slot 0 stays unused
-            slots[slot].process = NULL
-            slots[slot].generation = 0
-            slots[slot].next_free = self.first_free
+            slots[slot] = free_slot(0, self.first_free)
             self.first_free = slot
-        if self.slots_count == 0:
-            memset(&slots[0], 0, sizeof(Slot))
+        slots[0] = free_slot(0, 0)
         self.slots_count = count
         return 0
 
     cdef int leave_table(self, Process process) except -1:
         cdef uint32_t slot = <uint32_t>process.id
-        if self.slots == NULL or self.slots[slot].process != <PyObject*>process:
+        if self.slots == NULL or self.slots[slot] != <Slot><PyObject*>process:
             return 0
         if process.bonds is not None and process.bonds.names is not None:
             for name in process.bonds.names:
@@ -325,9 +326,7 @@ cdef class Scheduler(Inlet):
             for ref in process.bonds.aliases:
                 del self.aliases[ref]
             process.bonds.aliases = None
-        self.slots[slot].process = NULL
-        self.slots[slot].generation += 1
-        self.slots[slot].next_free = self.first_free
+        self.slots[slot] = free_slot(((process.id >> 32) + 1) & 0xFFFFFFFF, self.first_free)
         self.first_free = slot
         self.process_count -= 1
         Py_DECREF(process)
@@ -340,17 +339,18 @@ cdef class Scheduler(Inlet):
         self.slots = NULL
         self.slots_count = 0
         for slot in range(1, count):
-            Py_XDECREF(slots[slot].process)
+            if not is_free(slots[slot]):
+                Py_XDECREF(<PyObject*>slots[slot])
         free(slots)
 
     cdef inline Process find(self, uint64_t id):
         """The live process of this id, or None."""
         cdef uint32_t slot = <uint32_t>id
         cdef Process process
-        if slot < self.slots_count and self.slots[slot].process != NULL \
-                and self.slots[slot].generation == id >> 32:
-            process = <Process>self.slots[slot].process
-            return None if process.dying else process
+        if slot < self.slots_count and not is_free(self.slots[slot]):
+            process = <Process><PyObject*>self.slots[slot]
+            if process.id == id and not process.dying:
+                return process
         return None
 
     cdef inline Process find_pid(self, Pid pid):
@@ -874,8 +874,8 @@ cdef class Scheduler(Inlet):
         cdef uint32_t slot
         found = []
         for slot in range(1, self.slots_count):
-            if self.slots[slot].process != NULL:
-                found.append((<Process>self.slots[slot].process).pid_of())
+            if not is_free(self.slots[slot]):
+                found.append((<Process><PyObject*>self.slots[slot]).pid_of())
         return found
 
     def describe(self, Pid pid not None):
@@ -917,8 +917,8 @@ cdef class Scheduler(Inlet):
         cdef uint32_t slot
         cdef Process process
         for slot in range(1, self.slots_count):
-            if self.slots[slot].process != NULL:
-                process = <Process>self.slots[slot].process
+            if not is_free(self.slots[slot]):
+                process = <Process><PyObject*>self.slots[slot]
                 process.die(Shutdown("node stopped"))
         while self.ready.used:
             self.drain()

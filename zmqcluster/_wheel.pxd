@@ -6,11 +6,10 @@
     ...                                                  the next deadline are a few instructions each
     level 5   [ | | | ... | ]   64 slots of 64^5 ticks
 
-An entry is embedded in what it wakes; its owner removes it before it goes. Entries of one slot fire in the order of
-adding. Header only: every function is inline. Source: Varghese and Lauck, "Hashed and hierarchical timing wheels".
+An entry is embedded in what it wakes, which removes it before it goes. Entries of one slot fire in the order of
+adding. An entry is 24 bytes, because every process has one: level and slot share a word with the deadline. Header only: every function is inline. Source: Varghese and Lauck, "Hashed and hierarchical timing wheels".
 """
-from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 
 cdef extern from *:
     """
@@ -23,14 +22,12 @@ cdef extern from *:
 cdef enum:
     LEVELS = 6
     SLOTS = 64
+    PLACE_BITS = 9              # 3 for the level, 6 for the slot
 
 cdef struct Entry:
     Entry* next             # NULL: not in the wheel
     Entry* prev
-    uint64_t due            # in ticks
-    PyObject* owner         # borrowed
-    uint8_t level
-    uint8_t slot
+    uint64_t word           # due tick << PLACE_BITS | level << 6 | slot
 
 cdef struct Wheel:
     uint64_t now            # ticks passed
@@ -50,16 +47,19 @@ cdef inline void wheel_reset(Wheel* wheel, uint64_t now) noexcept:
             wheel.heads[level][slot].prev = &wheel.heads[level][slot]
 
 
-cdef inline void wheel_add(Wheel* wheel, Entry* entry) noexcept:
-    cdef int level = (63 - zc_leading_zeros((wheel.now ^ entry.due) | (SLOTS - 1))) // 6
+cdef inline uint64_t entry_due(Entry* entry) noexcept:
+    return entry.word >> PLACE_BITS
+
+
+cdef inline void wheel_add(Wheel* wheel, Entry* entry, uint64_t due) noexcept:
+    cdef int level = (63 - zc_leading_zeros((wheel.now ^ due) | (SLOTS - 1))) // 6
     cdef int slot
     cdef Entry* head
     if level >= LEVELS:
         level = LEVELS - 1
-    slot = (entry.due >> (level * 6)) & (SLOTS - 1)
+    slot = (due >> (level * 6)) & (SLOTS - 1)
     head = &wheel.heads[level][slot]
-    entry.level = level
-    entry.slot = slot
+    entry.word = due << PLACE_BITS | <uint64_t>(level << 6) | <uint64_t>slot
     entry.next = head
     entry.prev = head.prev
     head.prev.next = entry
@@ -70,15 +70,18 @@ cdef inline void wheel_add(Wheel* wheel, Entry* entry) noexcept:
 
 cdef inline void wheel_remove(Wheel* wheel, Entry* entry) noexcept:
     cdef Entry* head
+    cdef int level, slot
     if entry.next == NULL:
         return
     entry.prev.next = entry.next
     entry.next.prev = entry.prev
     entry.next = NULL
     wheel.count -= 1
-    head = &wheel.heads[entry.level][entry.slot]
+    level = (entry.word >> 6) & 7
+    slot = entry.word & (SLOTS - 1)
+    head = &wheel.heads[level][slot]
     if head.next == head:
-        wheel.occupied[entry.level] &= ~((<uint64_t>1) << entry.slot)
+        wheel.occupied[level] &= ~((<uint64_t>1) << slot)
 
 
 cdef inline bint wheel_next(Wheel* wheel, int* level_out, int* slot_out, uint64_t* due) noexcept:

@@ -15,6 +15,7 @@ __all__ = [
     "AuthenticationFailed",
     "CallRefused",
     "CallTimeout",
+    "CallbackFailed",
     "CallingSelf",
     "ClusterError",
     "ConfigError",
@@ -288,6 +289,15 @@ class CallRefused(ProcessError):
 
     FIELDS = ("server", "kind", "text")
     server: Any
+    kind: str
+    text: str
+
+
+class CallbackFailed(ProcessError):
+    """{0.callback} raised {0.kind}: {0.text}. The server is as before."""
+
+    FIELDS = ("callback", "kind", "text")
+    callback: str
     kind: str
     text: str
 

@@ -1,16 +1,19 @@
 """Named events: attach a handler to a name, and be called synchronously where the event happens.
 
 A handler that raises is detached, and the event ``zmqcluster.telemetry.failed`` says so; the emitter never notices.
+A ``span`` is two events around a piece of work: ``<prefix>.start``, then ``<prefix>.stop`` or ``<prefix>.exception``.
 Source: the telemetry library of Erlang and Elixir.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["attach", "detach", "emit"]
+__all__ = ["attach", "detach", "emit", "span"]
 
 Handler = Callable[[str, Mapping[str, Any]], None]
 
@@ -47,3 +50,26 @@ def emit(event: str, **fields: Any) -> None:
             _log.warning("telemetry handler %r of %r raised and is detached", handler_id, event, exc_info=True)
             if event != FAILED:
                 emit(FAILED, handler_id=handler_id, failed_event=event, error=error)
+
+
+@contextlib.contextmanager
+def span(prefix: str, **fields: Any) -> Iterator[None]:
+    """Emit the events of a piece of work, each with ``fields`` and the same ``span_context``; what it raises passes.
+
+    ``start`` has ``monotonic_time_ns``; ``stop`` and ``exception`` have ``duration_ns`` too, ``exception`` also
+    ``error``, with its traceback.
+    """
+    began_ns = time.monotonic_ns()
+    fields = {**fields, "span_context": object()}
+    emit(f"{prefix}.start", monotonic_time_ns=began_ns, **fields)
+    try:
+        yield
+    except BaseException as error:
+        _emit_end(f"{prefix}.exception", began_ns, error=error, **fields)
+        raise
+    _emit_end(f"{prefix}.stop", began_ns, **fields)
+
+
+def _emit_end(event: str, began_ns: int, **fields: Any) -> None:
+    now_ns = time.monotonic_ns()
+    emit(event, monotonic_time_ns=now_ns, duration_ns=now_ns - began_ns, **fields)

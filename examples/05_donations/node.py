@@ -15,8 +15,9 @@ from typing import Any
 from worker import STARTED, DonationWorker
 
 import zmqcluster as zc
+from zmqcluster import telemetry
 
-NAMES, WORKERS = "donations.names", "donations.workers"
+NAMES, WORKERS = zc.ClusterRegistry("donations.names"), zc.ClusterSupervisor("donations.workers")
 RETRIED = (zc.ServerExited, zc.NoProcessError, zc.NoConnectionError, zc.NotRegistered, zc.CallTimeout)
 PAUSE_S = 0.02  # between two tries; a failover takes about this long
 
@@ -43,33 +44,32 @@ class Door:
 
     def __init__(self, reports: Reports) -> None:
         self.reports = reports
-        self.names, self.workers = zc.ClusterRegistry(NAMES), zc.ClusterSupervisor(WORKERS)
         self.ensured: set[str] = set()
 
     async def donate(self, donation_id: str, donor: str, amount: Decimal) -> None:
         """Have one donation processed; try again as long as its worker is on the way from a dead node to another."""
-        tries = 0
+        failures: list[str] = []
         while True:
-            tries += 1
             try:
                 zakat = await self._process(donor, amount)
                 break
-            except RETRIED:
+            except RETRIED as error:
+                failures.append(type(error).__name__)
                 await asyncio.sleep(PAUSE_S)
-        pid = self.names.whereis(donor)
-        self.reports.add("finished", id=donation_id, zakat=str(zakat), node=pid.node if pid else "", tries=tries)
+        pid = NAMES.whereis(donor)
+        self.reports.add("finished", id=donation_id, zakat=str(zakat), node=pid.node if pid else "", failures=failures)
 
     async def _process(self, donor: str, amount: Decimal) -> Decimal:
-        name = self.names.via(donor)
+        name = NAMES.via(donor)
         if donor not in self.ensured:
-            await self.workers.ensure(donor, DonationWorker, donor, name=name)
+            await WORKERS.ensure(donor, DonationWorker, donor, name=name)
             self.ensured.add(donor)
         return await DonationWorker.at(name).process(amount)
 
 
-async def report_nodes(node: zc.Node, reports: Reports) -> None:
+async def report_nodes(reports: Reports) -> None:
     """Tell the parent of every nodedown, with its time."""
-    node.monitor_nodes(zc.self())
+    zc.monitor_nodes()
     while True:
         match await zc.receive():
             case zc.NodeDown(node=name):
@@ -83,15 +83,16 @@ async def lines_of_stdin() -> asyncio.StreamReader:
 
 
 async def main(nodes_count: int) -> None:
-    node, reports = zc.node(), Reports()
+    reports = Reports()
 
     def started(event: str, fields: Mapping[str, Any]) -> None:
         reports.add("started", donor=fields["donor"], at=time.monotonic())
 
-    zc.telemetry.attach("demo", STARTED, started)
-    zc.spawn_link(report_nodes, node, reports)
+    telemetry.attach("demo", STARTED, started)
+    await zc.Supervisor.start_link([NAMES, WORKERS])
+    zc.spawn_link(report_nodes, reports)
     door = Door(reports)
-    await node.joined(nodes_count, 20.0)
+    await zc.joined(nodes_count - 1, 20.0)
     reports.add("ready")
     async for line in await lines_of_stdin():
         for donation_id, donor, amount in json.loads(line):
@@ -99,6 +100,7 @@ async def main(nodes_count: int) -> None:
 
 
 if __name__ == "__main__":
+    # The parent sends nothing more until we are ready, so no line is lost between the two readers of stdin.
     settings = json.loads(sys.stdin.readline())
     zc.run(
         main,
@@ -107,5 +109,4 @@ if __name__ == "__main__":
         cookie=settings["cookie"],
         cluster=settings["cluster"],
         topologies=[zc.Local()],
-        children=[zc.ClusterRegistry(NAMES), zc.ClusterSupervisor(WORKERS)],
     )

@@ -67,7 +67,8 @@ def _times(run: Run) -> Iterator[tuple[str, str]]:
     if back:
         ms = (max(back) - run.killed_at) * 1000
         yield "kill to all workers back", f"{ms:.0f} ms; {len(back):,} of {len(run.failovers):,} run elsewhere"
-    yield "calls retried", f"{run.retried:,}"
+    errors = ", ".join(f"{count:,} {name}" for name, count in run.retried.most_common())
+    yield "calls retried", f"{run.retried.total():,}{f' ({errors})' if errors else ''}"
     seconds, count = run.finished_at - run.hurried_at, run.total - run.hurried_from
     if run.hurried_at and seconds > 0:
         yield "throughput", f"{count / seconds:,.0f} donations/s over the last {count:,}, as fast as it goes"

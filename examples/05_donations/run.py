@@ -74,7 +74,8 @@ class Run:
         self.zakat_of: dict[str, Decimal] = {}
         self.starts = Starts()
         self.before, self.after = Phase(), Phase()
-        self.retried = self.ready_count = self.hurried_from = 0
+        self.ready_count = self.hurried_from = 0
+        self.retried: Counter[str] = Counter()  # calls that failed and were made again, by error
         self.victim: NodeProcess | None = None
         self.started_at = self.killed_at = self.hurried_at = self.finished_at = 0.0
         self.nodedown_at: dict[str, float] = {}  # survivor -> when it knew
@@ -113,8 +114,8 @@ class Run:
             return
         phase = self.after if self.victim and node is not self.victim else self.before
         phase.donations[event["node"]] += 1
-        phase.calls[node.name] += event["tries"]
-        self.retried += event["tries"] - 1
+        phase.calls[node.name] += 1 + len(event["failures"])
+        self.retried.update(event["failures"])
         self.zakat_of.setdefault(event["id"], Decimal(event["zakat"]))
         self.on_progress(self)
 

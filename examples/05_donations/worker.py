@@ -5,6 +5,7 @@ from decimal import Decimal
 from donations import zakat_of
 
 import zmqcluster as zc
+from zmqcluster import telemetry
 
 STARTED = "donation_worker.started"
 
@@ -14,7 +15,7 @@ class DonationWorker(zc.GenServer):
 
     def init(self, donor: str) -> None:
         self.donor, self.processed = donor, 0
-        zc.telemetry.emit(STARTED, donor=donor)
+        telemetry.emit(STARTED, donor=donor)
 
     @zc.call
     def process(self, amount: Decimal) -> Decimal:

@@ -110,9 +110,9 @@ def keeps_half(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = Session._begin
 
     def begin_again(session: Session, endpoints: tuple[str, ...]) -> list[Action]:
-        half = session._half
+        half = session._attempt.half
         actions = begin(session, endpoints)
-        session._half = half or session._half
+        session._attempt.half = half or session._attempt.half
         return actions
 
     monkeypatch.setattr(Session, "_begin", begin_again)

@@ -189,7 +189,7 @@ def test_refused_stranger_then_nothing_of_it_is_kept(world: World) -> None:
     stranger, node = world.node(A, cluster="other"), world.node(B)
     world.run(stranger.connect(B))
     assert node.links and stranger.links
-    assert node.links._peers == {} and stranger.links._peers == {}
+    assert len(node.links.peers) == len(stranger.links.peers) == 0
 
 
 def test_node_behind_another_name_then_refused(world: World) -> None:
@@ -254,7 +254,7 @@ def test_subscriber_dies_then_forgotten(world: World, pair: tuple[Node, Node]) -
     one.monitor_nodes(one.scheduler.spawn(dies()))
     world.loop.run_ms(1)
     one.disconnect(B)
-    assert one._subscribers == []
+    assert one._subscribers.pids == []
 
 
 def test_subscriber_of_another_node_then_refused(world: World, pair: tuple[Node, Node]) -> None:
@@ -284,15 +284,15 @@ def test_half_a_session_then_it_is_made_whole(world: World, pair: tuple[Node, No
     """One side lost the session and could not say so; the other still repeats Ready."""
     one, other = pair
     assert one.links and other.links
-    peer = other.links._peers[A]
+    peer = other.links.peers.record(A)
     epoch = peer.session.epoch
     *_, down = peer.session.on(steps.DialLost("broke"), other.links.now_ms())
     assert isinstance(down, steps.Down)
-    other.links._on_session_down(peer, down)
+    other.links._performer._down(peer, down)
     assert (one.nodes(), other.nodes()) == ([B], [])
     world.loop.run_ms(3 * TIMING.verify_ms)
     assert (one.nodes(), other.nodes()) == ([B], [A])
-    assert one.links._peers[B].session.epoch != epoch
+    assert one.links.peers.record(B).session.epoch != epoch
 
 
 def test_ready_of_an_unknown_node_then_ignored(world: World) -> None:
@@ -304,7 +304,7 @@ def test_ready_of_an_unknown_node_then_ignored(world: World) -> None:
         node.links.on_control(b"x", b"\x05nonsense")
 
     world.run(ready())
-    assert node.links and node.links._peers == {} and node.links.counters["control_malformed"] == 1
+    assert node.links and len(node.links.peers) == 0 and node.links.counters["control_malformed"] == 1
 
 
 # --- leaving
@@ -380,7 +380,7 @@ def test_send_to_what_is_no_node_then_dropped(world: World) -> None:
     one = world.node(A)
     for name in ("nonsense", "x@y@z", ""):
         as_process(one, lambda name=name: send(("inbox", name), "hello"))
-    assert one.links and one.links._peers == {}
+    assert one.links and len(one.links.peers) == 0
 
 
 # --- gossip
@@ -440,7 +440,7 @@ def test_joined_then_returns_at_the_last_and_fails_at_the_time_out(world: World)
     world.node(B)
     world.node(C)
     world.run(node.joined(2, timeout_s=6))
-    assert node.nodes() == [B, C] and len(node._watchers) == 1
+    assert node.nodes() == [B, C] and len(node._subscribers.watchers) == 1
 
 
 def test_node_without_a_name_then_no_transport_and_processes_all_the_same(world: World) -> None:

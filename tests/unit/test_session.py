@@ -170,7 +170,7 @@ def test_hello_of_a_stranger_then_refused_and_logged_and_nothing_else(reason: st
     assert isinstance(sent, SendBack) and isinstance(sent.message, Refused)
     assert (sent.source, sent.message.epoch, sent.message.reason) == (FROM_B, 7, reason)
     assert logged == Log(sent.message, by_peer=False)
-    assert a.state is State.IDLE and a.heard is None
+    assert a.state is State.IDLE and a.offers.last is None
 
 
 @pytest.mark.parametrize("reason", STRANGERS)
@@ -268,7 +268,7 @@ def test_many_restarts_then_the_last_ones_are_remembered() -> None:
     a = session()
     for incarnation in range(1, 21):
         a.on(hello(incarnation, 1, node=introduction(incarnation=incarnation)), 0, FROM_B)
-    assert a.ended == list(range(12, 20))
+    assert a.offers.ended == list(range(12, 20))
 
 
 ENDS: dict[str, tuple[object, list[str], str]] = {

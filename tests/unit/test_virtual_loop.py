@@ -33,6 +33,19 @@ def test_run_ms_runs_what_falls_due_and_stops_there(loop: VirtualLoop) -> None:
     assert seen == [10, 20, 30, 40]
 
 
+def test_run_ms_when_work_leads_to_work_then_all_of_that_instant_is_done(loop: VirtualLoop) -> None:
+    seen: list[int] = []
+
+    def chain(left: int) -> None:
+        seen.append(left)
+        if left:
+            loop.call_soon(chain, left - 1)
+
+    loop.call_later(0.01, chain, 5)
+    loop.run_ms(10)
+    assert (seen, loop.now_ms) == ([5, 4, 3, 2, 1, 0], 10)
+
+
 def test_tasks_groups_and_timeouts_when_plain_asyncio_then_they_work(loop: VirtualLoop) -> None:
     async def main() -> list[object]:
         seen: list[object] = []

@@ -19,7 +19,8 @@ from zmqcluster.core import Call, message
 from zmqcluster.errors import AlreadyStarted, ConfigError
 from zmqcluster.exits import Kill, NameConflict
 from zmqcluster.ids import Pid
-from zmqcluster.otp.gen_server import _starting, behaviour_of, resolve_server
+from zmqcluster.otp.servers import resolve_server
+from zmqcluster.otp.starting import _Start
 from zmqcluster.protocol.catalogue_messages import StartChild, StopChild
 from zmqcluster.runtime.process import exit, send_after
 from zmqcluster.runtime.reports import reason_of, reason_of_failed_call
@@ -77,13 +78,12 @@ class Processes:
         plan = child.plan
         cls = resolve_server(plan.server)
         name = replace(plan.name, rank=child.rank) if isinstance(plan.name, RegistryVia) else plan.name
-        server = cls.__new__(cls)
         promise = self._scheduler.promise(cls.__name__)
-        starting = _starting(server, plan.args, plan.kwargs or {}, name, promise, self._supervisor)
+        start = _Start(cls.__new__(cls), plan.args, plan.kwargs or {}, name, promise, self._supervisor)
         pid: Pid = self._scheduler.start_server(
-            behaviour_of(cls),
-            server,
-            starting,
+            cls._table(),
+            start.server,
+            start.run(),
             promise=promise,
             link=True,
             isolated=cls._isolated,

@@ -34,7 +34,8 @@ class ChildSpec:
         restart: ``permanent`` always, ``transient`` after an abnormal end only, ``temporary`` never.
         shutdown_s: seconds to stop in order before it is killed; 0 kills at once, None waits for ever.
             By default 5 for a worker and None for a supervisor.
-        kind: what ``which_children`` says.
+        kind: ``worker`` or ``supervisor``; by default what the class is.
+        significant: its end may end the supervisor, see ``auto_shutdown`` there; not for a permanent child.
     """
 
     id: str
@@ -43,8 +44,9 @@ class ChildSpec:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     name: str | Via | None = None
     restart: Restart = "permanent"
-    shutdown_s: float | None | Literal["default"] = "default"
-    kind: Kind = "worker"
+    shutdown_s: float | Literal["default"] | None = "default"
+    kind: Kind | Literal["default"] = "default"
+    significant: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
@@ -53,12 +55,18 @@ class ChildSpec:
             raise ConfigError(f"child {self.id!r}: server is a GenServer class, not {self.server!r}")
         if self.restart not in get_args(Restart):
             raise ConfigError(f"child {self.id!r}: restart is one of {get_args(Restart)}, not {self.restart!r}")
-        if self.kind not in get_args(Kind):
+        if self.significant and self.restart == "permanent":
+            raise ConfigError(f"child {self.id!r}: a permanent child cannot be significant, it never ends by itself")
+        if self.kind == "default":
+            object.__setattr__(self, "kind", _kind(self.server))
+        elif self.kind not in get_args(Kind):
             raise ConfigError(f"child {self.id!r}: kind is one of {get_args(Kind)}, not {self.kind!r}")
         if self.shutdown_s == "default":
             object.__setattr__(self, "shutdown_s", None if self.kind == "supervisor" else SHUTDOWN_S)
-        elif self.shutdown_s is not None and not self.shutdown_s >= 0:
+        elif self.shutdown_s is not None and not _is_duration(self.shutdown_s):
             raise ConfigError(f"child {self.id!r}: shutdown_s is None or at least 0, not {self.shutdown_s!r}")
+        if self.name is not None and not (isinstance(self.name, str) and self.name) and not isinstance(self.name, Via):
+            raise ConfigError(f"child {self.id!r}: name is a non-empty string or a Via, not {self.name!r}")
 
 
 @runtime_checkable
@@ -75,15 +83,19 @@ def child_spec(child: Child) -> ChildSpec:
         case ChildSpec():
             return child
         case type() if issubclass(child, GenServer):
-            return ChildSpec(child.__qualname__, child, kind=_kind(child))
+            return ChildSpec(child.__qualname__, child)
         case (type() as server, *arguments) if issubclass(server, GenServer):
-            return ChildSpec(server.__qualname__, server, tuple(arguments), kind=_kind(server))
+            return ChildSpec(server.__qualname__, server, tuple(arguments))
         case _Specified():
             return child.child_spec()
     raise ConfigError(
         f"{child!r} is not a child: give a ChildSpec, a GenServer class, (class, *arguments), "
         "or an object with child_spec()"
     )
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _kind(server: type[GenServer]) -> Kind:

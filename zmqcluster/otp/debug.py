@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from zmqcluster import _core
 from zmqcluster.core import Call, Control, Reply
@@ -28,7 +28,7 @@ _trace = logging.getLogger("zmqcluster.trace")
 class Event:
     """``in``: a message is about to be handled. ``out``: its handler has returned ``value``."""
 
-    direction: Literal["in", "out"]
+    direction: str
     message: Any
     value: Any
 
@@ -63,7 +63,7 @@ class Debug:
         """The state that the function returned last, or None when it is not installed."""
         return self._functions.get(id, (None, None))[1]
 
-    def __call__(self, direction: Literal["in", "out"], message: Any, value: Any) -> None:
+    def __call__(self, direction: str, message: Any, value: Any) -> None:
         """Called by the core for each message."""
         event = Event(direction, message, value)
         for id, (function, state) in list(self._functions.items()):

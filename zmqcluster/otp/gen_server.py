@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 from zmqcluster import _core
 from zmqcluster._ids import Pid
 from zmqcluster.core import Behaviour, Call
-from zmqcluster.errors import ConfigError, NotRegistered, ServerExited, UsageError
+from zmqcluster.errors import NotRegistered, ServerExited, UsageError
 from zmqcluster.exits import Normal
 from zmqcluster.otp.servers import add_server, resolve_server, server_name
 from zmqcluster.otp.serving import behaviour_of, is_isolated
@@ -27,6 +27,8 @@ from zmqcluster.runtime.process import Destination, Via
 __all__ = ["GenServer", "reply", "resolve_server", "server_name", "start_process", "stop"]
 
 _log = logging.getLogger("zmqcluster.gen_server")
+
+NORMAL = Normal()
 
 
 class GenServer:
@@ -156,7 +158,7 @@ def reply(caller: Call, value: Any) -> None:
     caller.reply(value)
 
 
-async def stop(dest: Destination, reason: Any = Normal(), timeout_s: float | None = None) -> None:
+async def stop(dest: Destination, reason: Any = NORMAL, timeout_s: float | None = None) -> None:
     """Stop a server with ``reason``, suspended or not; return when it has ended.
 
     Raises:

@@ -14,7 +14,8 @@ is kept beside it, and the core calls that one. Inside the server the plain func
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast as typed, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import cast as typed
 
 from zmqcluster import _core
 from zmqcluster.errors import UsageError

@@ -1,4 +1,4 @@
-"""The server classes of this interpreter by their name on the wire, ``module:qualname``; the last one of a name counts."""
+"""The server classes of this interpreter by their name on the wire, ``module:qualname``; the last of a name counts."""
 
 from __future__ import annotations
 

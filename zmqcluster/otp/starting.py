@@ -51,7 +51,7 @@ async def start_process(
     _check_name(name)
     scheduler = _core.current_scheduler()
     parent = _core.self() if link else None
-    start = _Start(cls.__new__(cls), arguments, keywords, name, scheduler.promise(cls.__name__, timeout_s), parent)
+    start = _Start(object.__new__(cls), arguments, keywords, name, scheduler.promise(cls.__name__, timeout_s), parent)
     pid: Pid = scheduler.start_server(
         cls._table(),
         start.server,

@@ -12,43 +12,34 @@ tried again at once from the mailbox, so the supervisor answers between the trie
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, get_args
 
-from zmqcluster import _core, telemetry
+from zmqcluster import _core
 from zmqcluster._ids import Pid
-from zmqcluster.core import Down, Exit, Stop
-from zmqcluster.errors import AlreadyStarted, ConfigError, NotRegistered, Refusal, StartFailed, SupervisionError
-from zmqcluster.exits import Kill, Killed, Shutdown, is_expected
+from zmqcluster.core import Exit, Stop
+from zmqcluster.errors import (
+    AlreadyStarted,
+    ClusterError,
+    ConfigError,
+    NotRegistered,
+    Refusal,
+    StartFailed,
+    SupervisionError,
+)
+from zmqcluster.exits import Killed, Shutdown, is_expected
 from zmqcluster.otp.child_spec import Child, ChildSpec, child_spec, child_specs, starts_again
-from zmqcluster.otp.gen_server import GenServer, start_process
+from zmqcluster.otp.children import ChildEntry, ChildInfo, Children, Strategy, report, report_progress
+from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.methods import call, cast
-from zmqcluster.runtime.process import exit, monitor, receive, trap_exits, unlink
+from zmqcluster.otp.starting import IGNORED, start_process
+from zmqcluster.otp.stopping import stop_process
+from zmqcluster.runtime.process import trap_exits
 
-__all__ = ["ChildInfo", "Supervisor", "stop_process"]
+__all__ = ["AutoShutdown", "ChildInfo", "Strategy", "Supervisor", "stop_process"]
 
-_log = logging.getLogger("zmqcluster.supervisor")
-
-Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
-
-
-class ChildInfo(NamedTuple):
-    """One row of ``which_children``."""
-
-    id: str
-    pid: Pid | None
-    state: Literal["running", "restarting", "stopped"]
-    kind: str
-
-
-@dataclass(slots=True)
-class _Entry:
-    spec: ChildSpec
-    pid: Pid | None = None
-    restarting: bool = False
+AutoShutdown = Literal["never", "any_significant", "all_significant"]
 
 
 class Supervisor(GenServer):
@@ -59,6 +50,7 @@ class Supervisor(GenServer):
     strategy: ClassVar[Strategy] = "one_for_one"
     max_restarts: ClassVar[int] = 3
     max_seconds: ClassVar[float] = 5.0
+    auto_shutdown: ClassVar[AutoShutdown] = "never"
 
     async def init(
         self,
@@ -67,41 +59,53 @@ class Supervisor(GenServer):
         strategy: Strategy | None = None,
         max_restarts: int | None = None,
         max_seconds: float | None = None,
+        auto_shutdown: AutoShutdown | None = None,
     ) -> Stop | None:
-        """Start the children in order; when one fails, stop those before it and fail too, naming it."""
-        specs = child_specs(self.children if children is None else children)
+        """Start the children in order; when one fails, stop those before it and fail too, naming it.
+
+        Args:
+            auto_shutdown: end, with all children, when any or all of the significant children have ended by themselves.
+        """
         self._strategy: Strategy = strategy or self.strategy
         self._max_restarts = self.max_restarts if max_restarts is None else max_restarts
         self._max_seconds = self.max_seconds if max_seconds is None else max_seconds
-        _check_limits(self._strategy, self._max_restarts, self._max_seconds)
-        self._entries: dict[str, _Entry] = {spec.id: _Entry(spec) for spec in specs}
+        self._auto_shutdown: AutoShutdown = auto_shutdown or self.auto_shutdown
+        _check_limits(self._strategy, self._max_restarts, self._max_seconds, self._auto_shutdown)
+        self._children = Children()
         self._restarts: deque[float] = deque()
+        for spec in child_specs(self.children if children is None else children):
+            self._children.add(self._checked(spec))
         trap_exits(True)
-        for entry in list(self._entries.values()):
+        for entry in self._children:
             try:
                 await self._start(entry)
             except StartFailed as failed:
+                report("start_error", entry, None, failed.reason)
                 await self._stop_children()
                 return Stop(Shutdown(("failed_to_start_child", entry.spec.id, failed.reason)))
         return None
 
     # --- clients
     @call
-    async def start_child(self, child: Child) -> Pid:
-        """Add a child and start it.
+    async def start_child(self, child: Child) -> Pid | None:
+        """Add a child and start it; None when its init returned Ignore, and then it stays, stopped.
 
-        Raises, in the caller: SupervisionError with what the start raised, or that the id exists already.
+        Raises, in the caller: ConfigError; StartFailed, with nothing added; SupervisionError when the id is in use.
         """
-        spec = child_spec(child)
-        present = self._entries.get(spec.id)
+        try:
+            spec = self._checked(child_spec(child))
+        except ConfigError as error:
+            raise Refusal(error) from error
+        present = self._children.find(spec.id)
         if present is not None:
             raise _refusal(f"child {spec.id!r} exists already as {present.pid or 'a stopped child'}")
-        entry = self._entries[spec.id] = _Entry(spec)
+        entry = self._children.add(spec)
         try:
-            return await self._start(entry)
+            await self._start(entry)
         except StartFailed as failed:
-            del self._entries[spec.id]
+            self._children.remove(entry)
             raise Refusal(failed) from failed
+        return entry.pid
 
     @call
     async def terminate_child(self, id: str) -> None:
@@ -110,108 +114,87 @@ class Supervisor(GenServer):
         entry.restarting = False
         await self._stop(entry)
         if entry.spec.restart == "temporary":
-            del self._entries[id]
+            self._children.remove(entry)
 
     @call
-    async def restart_child(self, id: str) -> Pid:
-        """Start a child that is stopped."""
-        entry = self._entry(id)
-        if entry.pid is not None or entry.restarting:
-            raise _refusal(f"child {id!r} is {'restarting' if entry.restarting else 'running'}")
+    async def restart_child(self, id: str) -> Pid | None:
+        """Start a child that is stopped; None when its init returned Ignore."""
+        entry = self._stopped_entry(id)
         try:
-            return await self._start(entry)
+            await self._start(entry)
         except StartFailed as failed:
             raise Refusal(failed) from failed
+        return entry.pid
 
     @call
     def delete_child(self, id: str) -> None:
         """Forget a child that is stopped."""
-        entry = self._entry(id)
-        if entry.pid is not None or entry.restarting:
-            raise _refusal(f"child {id!r} is {'restarting' if entry.restarting else 'running'}: stop it first")
-        del self._entries[id]
+        self._children.remove(self._stopped_entry(id))
 
     @call
     def which_children(self) -> list[ChildInfo]:
         """The children in start order."""
-        return [
-            ChildInfo(
-                entry.spec.id,
-                entry.pid,
-                "restarting" if entry.restarting else "stopped" if entry.pid is None else "running",
-                entry.spec.kind,
-            )
-            for entry in self._entries.values()
-        ]
+        return [entry.info() for entry in self._children]
 
     @call
     def count_children(self) -> dict[str, int]:
         """How many ``specs``, ``active`` (alive), ``supervisors`` and ``workers`` there are."""
-        entries = self._entries.values()
-        supervisors = sum(entry.spec.kind == "supervisor" for entry in entries)
-        return {
-            "specs": len(entries),
-            "active": sum(entry.pid is not None for entry in entries),
-            "supervisors": supervisors,
-            "workers": len(entries) - supervisors,
-        }
+        return self._children.counts()
 
     # --- what happens to children
     async def handle_info(self, message: Any) -> Stop | None:
         """A child ended."""
-        if isinstance(message, Exit):
-            for entry in list(self._entries.values()):
-                if entry.pid == message.pid:
-                    return await self._ended(entry, message.reason)
-        return None
+        entry = self._children.of_pid(message.pid) if isinstance(message, Exit) else None
+        return None if entry is None else await self._ended(entry, message.reason)
 
     @cast
     async def _retry(self, id: str) -> Stop | None:
         """The restart of a child failed: try again, unless it was stopped or deleted meanwhile."""
-        entry = self._entries.get(id)
+        entry = self._children.find(id)
         return await self._restart(entry) if entry is not None and entry.restarting else None
 
     async def terminate(self, reason: Any) -> None:
         """Stop the children in reverse order."""
         await self._stop_children()
 
-    async def _ended(self, entry: _Entry, reason: Any) -> Stop | None:
-        entry.pid = None
+    async def _ended(self, entry: ChildEntry, reason: Any) -> Stop | None:
+        pid = self._children.ended(entry)
         if not is_expected(reason):
-            _report("child_terminated", entry.spec, reason)
+            report("child_terminated", entry, pid, reason)
         if starts_again(entry.spec.restart, reason):
             return await self._restart(entry)
         if entry.spec.restart == "temporary":
-            self._entries.pop(entry.spec.id, None)
+            self._children.remove(entry)
+        if entry.spec.significant and self._is_over():
+            await self._stop_children()
+            return Stop(Shutdown("auto_shutdown"))
         return None
 
-    async def _restart(self, entry: _Entry) -> Stop | None:
+    def _is_over(self) -> bool:
+        """A significant child has ended by itself: whether that ends us."""
+        others = any(entry.spec.significant and entry.pid is not None for entry in self._children)
+        return self._auto_shutdown == "any_significant" or (self._auto_shutdown == "all_significant" and not others)
+
+    async def _restart(self, entry: ChildEntry) -> Stop | None:
         if not self._may_restart():
-            _report("shutdown", entry.spec, "reached_max_restart_intensity")
+            report("shutdown", entry, None, "reached_max_restart_intensity")
             await self._stop_children()
             return Stop(Shutdown("reached_max_restart_intensity"))
-        for victim in reversed(self._group(entry)):
+        for victim in reversed(self._children.group(entry, self._strategy)):
             await self._stop(victim)
-        for started in self._group(entry):
-            if started is not entry and started.spec.restart == "temporary":
-                self._entries.pop(started.spec.id, None)
+        for started in self._children.group(entry, self._strategy):
+            if started.spec.restart == "temporary":
+                self._children.remove(started)
                 continue
             started.restarting = False
             try:
                 await self._start(started)
             except StartFailed as failed:
-                _report("start_error", started.spec, failed.reason)
+                report("start_error", started, None, failed.reason)
                 started.restarting = True
                 type(self).at(_core.self())._retry(started.spec.id)
                 break
         return None
-
-    def _group(self, entry: _Entry) -> list[_Entry]:
-        """Who is stopped and started with ``entry``, in start order."""
-        entries = list(self._entries.values())
-        if self._strategy == "one_for_one":
-            return [entry]
-        return entries if self._strategy == "one_for_all" else entries[entries.index(entry) :]
 
     def _may_restart(self) -> bool:
         """Count one restart, and say whether it is within the intensity."""
@@ -221,77 +204,65 @@ class Supervisor(GenServer):
             self._restarts.popleft()
         return len(self._restarts) <= self._max_restarts
 
-    def _entry(self, id: str) -> _Entry:
-        try:
-            return self._entries[id]
-        except KeyError:
-            raise Refusal(NotRegistered(f"child {id!r}")) from None
+    # --- one child
+    def _checked(self, spec: ChildSpec) -> ChildSpec:
+        if spec.significant and self._auto_shutdown == "never":
+            raise ConfigError(f"child {spec.id!r}: significant says nothing while auto_shutdown is 'never'")
+        return spec
 
-    async def _start(self, entry: _Entry) -> Pid:
+    def _entry(self, id: str) -> ChildEntry:
+        entry = self._children.find(id)
+        if entry is None:
+            raise Refusal(NotRegistered(f"child {id!r}"))
+        return entry
+
+    def _stopped_entry(self, id: str) -> ChildEntry:
+        entry = self._entry(id)
+        if entry.pid is not None or entry.restarting:
+            raise _refusal(f"child {id!r} is {'restarting' if entry.restarting else 'running'}")
+        return entry
+
+    async def _start(self, entry: ChildEntry) -> None:
+        """Start the child. One whose init returns Ignore has no pid; if it is temporary, it is forgotten."""
         spec = entry.spec
         try:
             pid = await start_process(spec.server, spec.args, dict(spec.kwargs), name=spec.name, link=True)
         except AlreadyStarted as taken:
             raise StartFailed(spec.server.__name__, ("already_started", taken.pid)) from taken
-        entry.pid = pid
-        return pid
+        except StartFailed as failed:
+            if failed.reason != IGNORED:
+                raise
+            if spec.restart == "temporary":
+                self._children.remove(entry)
+        except ClusterError as error:
+            raise StartFailed(spec.server.__name__, str(error)) from error
+        else:
+            self._children.started(entry, pid)
+            report_progress(entry)
 
-    async def _stop(self, entry: _Entry) -> None:
-        pid, entry.pid = entry.pid, None
+    async def _stop(self, entry: ChildEntry) -> None:
+        pid = self._children.ended(entry)
         if pid is None:
             return
         reason = await stop_process(pid, entry.spec.shutdown_s)
         if not is_expected(reason) and not (isinstance(reason, Killed) and entry.spec.shutdown_s == 0):
-            _report("shutdown_error", entry.spec, reason)
+            report("shutdown_error", entry, pid, reason)
 
     async def _stop_children(self) -> None:
-        for entry in reversed(list(self._entries.values())):
+        for entry in reversed(list(self._children)):
             await self._stop(entry)
-
-
-async def stop_process(pid: Pid, shutdown_s: Any) -> Any:
-    """Ask a linked process to shut down, kill it after ``shutdown_s``, and return its exit reason.
-
-    Watches with a monitor, so a child that has unlinked itself, or ends by itself meanwhile, cannot hang its supervisor.
-    """
-    ref = monitor(pid)
-
-    def is_down(message: Any) -> bool:
-        return isinstance(message, Down) and message.ref == ref
-
-    exit(pid, Kill() if shutdown_s == 0 else Shutdown())
-    try:
-        down: Down = await receive(is_down, timeout_s=shutdown_s or None)
-    except TimeoutError:
-        exit(pid, Kill())
-        down = await receive(is_down)
-    unlink(pid)
-    return await _real_reason(pid, down.reason)
-
-
-async def _real_reason(pid: Pid, reason: Any) -> Any:
-    """Take the EXIT message that came beside the Down out of the mailbox."""
-    try:
-        message: Exit = await receive(lambda message: isinstance(message, Exit) and message.pid == pid, timeout_s=0)
-    except TimeoutError:
-        return reason
-    return message.reason
 
 
 def _refusal(text: str) -> Refusal:
     return Refusal(SupervisionError(text))
 
 
-def _check_limits(strategy: str, max_restarts: int, max_seconds: float) -> None:
+def _check_limits(strategy: str, max_restarts: int, max_seconds: float, auto_shutdown: str) -> None:
     if strategy not in get_args(Strategy):
         raise ConfigError(f"strategy is one of {get_args(Strategy)}, not {strategy!r}")
     if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
         raise ConfigError(f"max_restarts is an int of at least 0, not {max_restarts!r}")
-    if not max_seconds > 0:
+    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
         raise ConfigError(f"max_seconds is more than 0, not {max_seconds!r}")
-
-
-def _report(context: str, spec: ChildSpec, reason: Any) -> None:
-    fields = {"context": context, "child": spec.id, "server": spec.server.__qualname__, "reason": reason}
-    _log.error("supervisor: %(context)s of child %(child)r (%(server)s): %(reason)r", fields, extra={"zmqcluster": fields})
-    telemetry.emit("zmqcluster.supervisor.report", **fields)
+    if auto_shutdown not in get_args(AutoShutdown):
+        raise ConfigError(f"auto_shutdown is one of {get_args(AutoShutdown)}, not {auto_shutdown!r}")

@@ -4,8 +4,8 @@
     await sys.change_code(orders, OrdersV2, 1, None)     # Orders -> OrdersV2, on the same state
     await sys.resume(orders)
 
-Every GenServer answers these, suspended or not. ``dest`` is any destination. What carries a function or a class works on
-servers of this node only: code does not travel.
+Every GenServer answers these, suspended or not. ``dest`` is any destination. What carries a function or a class works
+on servers of this node only: code does not travel.
 Raises, each of them: as ``call`` does. Source: sys.
 """
 

@@ -111,7 +111,8 @@ async def _change_code(server: Any, new_class: type[Any] | str, old_version: Any
 
 
 def _is_suspended() -> bool:
-    return (_core.current_scheduler().describe(_core.self()) or {})["status"] == "suspended"
+    seen = _core.current_scheduler().describe(_core.self()) or {}
+    return bool(seen["status"] == "suspended")
 
 
 def _failed(callback: str, error: Exception) -> Refusal:

@@ -15,15 +15,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid, Ref
-from zmqcluster.core import Call, Down, Exit, NoReply, Stop
-from zmqcluster.errors import CallTimeout, ConfigError, NoProcessError, UsageError
-from zmqcluster.exits import Kill, Normal, Shutdown, TimedOut
+from zmqcluster.core import Call, Down, Exit, NoReply, Scheduler, Stop
+from zmqcluster.errors import CallTimeout, ClusterError, ConfigError, NoProcessError, NotInProcess, UsageError
+from zmqcluster.exits import Kill, Normal, TimedOut
 from zmqcluster.otp.gen_server import GenServer, stop
 from zmqcluster.otp.task import DEFAULT_TIMEOUT_S, Exited, Finished, Outcome, Task, TaskResult, check_function, label_of
 from zmqcluster.runtime.process import cancel_timer, exit, process_info, send_after, trap_exits, unlink
@@ -97,6 +98,7 @@ class TaskStream(Generic[T]):
         self._label = label
         self._server: Pid | None = None
         self._owner: Pid | None = None
+        self._scheduler: Scheduler | None = None
         self._under_way = 0
         self._closed = False
 
@@ -127,10 +129,8 @@ class TaskStream(Generic[T]):
         server, self._server = self._server, None
         if server is not None:
             unlink(server)
-            try:
+            with suppress(NoProcessError):
                 await stop(server)
-            except NoProcessError:
-                return
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,12 +142,14 @@ class TaskStream(Generic[T]):
 
     def __del__(self) -> None:
         """A consumer that breaks out of its loop drops the stream: tell the server, which kills the tasks."""
-        if self._server is not None and self._owner is not None and _core.is_running(self._owner):
-            unlink(self._server)
-            exit(self._server, Shutdown())
+        if self._server is not None and self._owner is not None and self._scheduler is not None:
+            with suppress(NotInProcess):
+                if _core.self() == self._owner:
+                    unlink(self._server)
+            self._scheduler.exit(self._owner, self._server, Normal())
 
     async def _open(self) -> Pid:
-        self._owner = _core.self()
+        self._scheduler, self._owner = _core.current_scheduler(), _core.self()
         is_trapping = bool((process_info(self._owner) or {}).get("trap_exits"))
         server = await _StreamServer.start_link(self._starter, self._limits, self._label, is_trapping)
         self._server = server.pid
@@ -177,7 +179,7 @@ class _StreamServer(GenServer):
         self._ended: dict[int, Outcome[Any]] = {}
         self._order: deque[int] = deque()  # positions not delivered yet; when unordered, of those that ended
         self._item_count = 0
-        self._late = False
+        self._failure: ClusterError | None = None
         self._waiting: Call | None = None
 
     async def handle_cast(self, request: Any) -> None:
@@ -185,11 +187,16 @@ class _StreamServer(GenServer):
         position, self._item_count = self._item_count, self._item_count + 1
         if self._limits.ordered:
             self._order.append(position)
-        task = await self._starter(request)
+        try:
+            task = await self._starter(request)
+        except ClusterError as failure:
+            self._failure = failure
+            return self._answer()
         timer = None
         if self._limits.timeout_s is not None:
             timer = send_after(self._limits.timeout_s, _core.self(), ("late", task.ref))
         self._running[task.ref] = position, task, timer
+        return None
 
     def handle_call(self, request: Any, caller: Call) -> NoReply:
         """The consumer asks for the next outcome."""
@@ -214,7 +221,8 @@ class _StreamServer(GenServer):
             _, task, _ = self._running[ref]
             unlink(task.pid)
             exit(task.pid, Kill())
-            self._late = self._limits.on_timeout == "exit"
+            if self._limits.on_timeout == "exit":
+                self._failure = CallTimeout(self._label, self._limits.timeout_s)
             self._end(ref, Exited(TimedOut()))
 
     def _end(self, ref: Ref, outcome: Outcome[Any]) -> None:
@@ -233,12 +241,15 @@ class _StreamServer(GenServer):
         """Give the next outcome to the consumer if both are there."""
         if self._waiting is None or self._waiting.done():
             return
-        if self._late:
-            self._waiting.fail(CallTimeout(self._label, self._limits.timeout_s))
+        if self._failure is not None:
+            self._waiting.fail(self._failure)
         elif self._order and self._order[0] in self._ended:
             self._waiting.reply(self._ended.pop(self._order.popleft()))
 
     async def terminate(self, reason: Any) -> None:
         """Kill what runs; each is gone when this returns."""
-        for _, task, _ in list(self._running.values()):
+        tasks = [task for _, task, _ in self._running.values()]
+        for task in tasks:
+            exit(task.pid, Kill())
+        for task in tasks:
             await task.shutdown(timeout_s=0)

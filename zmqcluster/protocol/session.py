@@ -32,6 +32,7 @@ from enum import Enum, auto
 from typing import Any
 
 from zmqcluster.protocol import handshake, steps
+from zmqcluster.protocol.attempt import Attempt, Offers
 from zmqcluster.protocol.handshake import (
     Goodbye,
     GoodbyeAck,
@@ -41,13 +42,11 @@ from zmqcluster.protocol.handshake import (
     Refused,
     Welcome,
     common_version,
-    refusal,
 )
 from zmqcluster.protocol.steps import (
     Action,
     CloseDial,
     ConnectAsked,
-    Dial,
     DialConnected,
     DialLost,
     Down,
@@ -61,8 +60,6 @@ from zmqcluster.protocol.steps import (
 )
 
 __all__ = ["Session", "State"]
-
-ENDED_INCARNATIONS_MAX = 8  # lives of one name that are remembered as over
 
 
 class State(Enum):
@@ -103,16 +100,12 @@ class Session:
         self.has_left = False
         self.offer: Hello | Welcome | None = None  # of the attempt or session that goes on
         self.source = b""  # the connection it came on
-        self.heard: tuple[int, int] | None = None  # incarnation and attempt of the last offer
-        self.ended: list[int] = []  # incarnations that were replaced
+        self.offers = Offers(own)
         self._draw = draw
         self._next_attempt = next_attempt
         self._setup_ms = setup_ms
         self._verify_ms = verify_ms
-        self._half = 0
-        self._attempt = 0
-        self._endpoints: list[str] = []
-        self._setup_ends_ms = 0
+        self._attempt = Attempt(0, 0, (), 0)
         self._deadline_ms: int | None = None
         self._ended_ms = 0
         self._now_ms = 0
@@ -120,7 +113,7 @@ class Session:
     @property
     def epoch(self) -> int | None:
         """The epoch of the session, once both halves are known."""
-        return self._half ^ self.offer.epoch if self.offer else None
+        return self._attempt.half ^ self.offer.epoch if self.offer else None
 
     def on(self, event: Any, now_ms: int, source: bytes = b"") -> list[Action]:
         """Return what to do about ``event``: an input of ``steps``, or a message that came from ``source``."""
@@ -153,20 +146,15 @@ class Session:
 
     def _begin(self, endpoints: tuple[str, ...]) -> list[Action]:
         """Start an attempt: a new half, a new number, and the first of ``endpoints``."""
-        self._half = self._draw()
-        self._attempt = self._next_attempt()
-        self._endpoints = list(endpoints)
-        self._setup_ends_ms = self._now_ms + self._setup_ms
-        return [self._dial()] if self._endpoints else self._fail("there is no address")
-
-    def _dial(self) -> Action:
-        """Try the next endpoint; each may use its share of the time that is left."""
-        left_ms = max(0, self._setup_ends_ms - self._now_ms)
-        self._deadline_ms = self._now_ms + left_ms // len(self._endpoints)
-        return Dial(self._endpoints.pop(0))
+        self._attempt = Attempt(self._draw(), self._next_attempt(), endpoints, self._now_ms + self._setup_ms)
+        dial = self._attempt.next_dial(self._now_ms)
+        self._deadline_ms = self._attempt.dial_ends_ms
+        return [dial] if dial else self._fail("there is no address")
 
     def _dial_next(self, problem: str) -> list[Action]:
-        return [CloseDial(), self._dial()] if self._endpoints else self._fail(problem)
+        dial = self._attempt.next_dial(self._now_ms)
+        self._deadline_ms = self._attempt.dial_ends_ms
+        return [CloseDial(), dial] if dial else self._fail(problem)
 
     def _dial_lost(self, lost: DialLost, _: bytes) -> list[Action]:
         return self._dial_next(lost.problem)
@@ -176,29 +164,25 @@ class Session:
 
     def _greet(self, _: DialConnected, __: bytes) -> list[Action]:
         self.state = State.GREETED
-        self._deadline_ms = self._setup_ends_ms
-        return [SendControl(Hello(self.own, self.peer, self._half, self._attempt))]
+        self._deadline_ms = self._attempt.ends_ms
+        return [SendControl(Hello(self.own, self.peer, self._attempt.half, self._attempt.number))]
 
     def _send_welcome(self, _: object, __: bytes) -> list[Action]:
         assert self.offer is not None
         self.state = State.WELCOMED
-        self._deadline_ms = self._setup_ends_ms
-        return [SendControl(Welcome(self.own, self.peer, self._half, self._attempt, self.offer.epoch))]
+        self._deadline_ms = self._attempt.ends_ms
+        attempt = self._attempt
+        return [SendControl(Welcome(self.own, self.peer, attempt.half, attempt.number, self.offer.epoch))]
 
     # --- the peer's offer
 
     def _judge(self, offer: Hello | Welcome, source: bytes) -> list[Action] | None:
         """Refuse ``offer``, ignore it when it was overtaken, or take note of it and return None."""
-        fault = refusal(self.own, offer, self.ended)
-        if fault:
+        if fault := self.offers.fault(offer):
             refused = Refused(offer.epoch, *fault)
             return [SendBack(source, refused), Log(refused, by_peer=False)]
-        incarnation, attempt = self.heard or (offer.node.incarnation, 0)
-        if incarnation != offer.node.incarnation:
-            self.ended = [*self.ended, incarnation][-ENDED_INCARNATIONS_MAX:]
-        elif offer.attempt < attempt or (offer.attempt == attempt and isinstance(offer, Hello)):
+        if not self.offers.counts(offer):
             return []
-        self.heard = offer.node.incarnation, offer.attempt
         self.offer, self.source, self.has_left = offer, source, False
         return None
 
@@ -214,7 +198,7 @@ class Session:
         if (verdict := self._judge(hello, source)) is not None:
             return verdict
         self.state = State.ANSWERING
-        self._endpoints += [endpoint for endpoint in hello.node.links if endpoint not in self._endpoints]
+        self._attempt.add(hello.node.links)
         return []
 
     def _join_greeted(self, hello: Hello, source: bytes) -> list[Action]:
@@ -233,7 +217,7 @@ class Session:
         return [CloseDial(), Down(reason), *self._begin(hello.node.links)]
 
     def _welcomed(self, welcome: Welcome, source: bytes) -> list[Action]:
-        if welcome.echo != self._half:
+        if welcome.echo != self._attempt.half:
             return self._stray_welcome(welcome, source)
         verdict = self._judge(welcome, source)
         if verdict is None:
@@ -286,7 +270,6 @@ class Session:
         self.state = State.IDLE
         self._ended_ms = self._now_ms
         self._deadline_ms = None
-        self._endpoints = []
 
     def _fail(self, problem: str) -> list[Action]:
         """Give up the attempt; a peer that waits for our Welcome, or has it, is told."""
@@ -303,7 +286,7 @@ class Session:
         return self._fail(end.reason)
 
     def _refused(self, refused: Refused, _: bytes) -> list[Action]:
-        if refused.epoch not in (self._half, self.epoch):
+        if refused.epoch not in (self._attempt.half, self.epoch):
             return []
         log = [Log(refused, by_peer=True)] if refused.reason in handshake.FAULTS else []
         self.has_left = self.has_left or refused.reason == handshake.LEAVING
@@ -311,7 +294,7 @@ class Session:
         return [*log, CloseDial(), Failed(f"refused: {refused.detail or refused.reason}")]
 
     def _ended(self, refused: Refused, _: bytes) -> list[Action]:
-        if refused.epoch not in (self._half, self.epoch):
+        if refused.epoch not in (self._attempt.half, self.epoch):
             return []
         self._rest()
         return [CloseDial(), Down(steps.CONNECTION_CLOSED)]

@@ -23,7 +23,7 @@ from functools import partial
 from random import Random, SystemRandom
 from typing import Any, Protocol
 
-from zmqcluster.core import Link, Scheduler
+from zmqcluster.core import Scheduler
 from zmqcluster.errors import AlreadyRunning, ConfigError, UsageError
 from zmqcluster.ids import NodeName, Pid
 from zmqcluster.protocol import steps
@@ -31,8 +31,9 @@ from zmqcluster.protocol.handshake import Introduction
 from zmqcluster.runtime.addresses import dial_endpoints
 from zmqcluster.runtime.events import NodeDown, NodeUp
 from zmqcluster.runtime.gossip import GossipChannel
+from zmqcluster.runtime.hooks import NodeHooks
 from zmqcluster.runtime.links import Links
-from zmqcluster.runtime.reports import Reports
+from zmqcluster.runtime.subscribers import NodeEvent, Subscribers, deliver
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.transport.interface import Transport
 from zmqcluster.transport.rundir import run_directory
@@ -54,24 +55,6 @@ class Topology(Protocol):
     async def start(self, node: Node) -> None: ...
 
     async def stop(self) -> None: ...
-
-
-class NodeHooks(Reports):
-    """What the core asks of its node."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def connect(self, node: str) -> Link | None:
-        return self._node.links.connect(node) if self._node.links else None
-
-    def on_control(self, source: bytes, frame: bytes) -> None:
-        if self._node.links:
-            self._node.links.on_control(source, frame)
-
-    def on_link_broken(self, link: Link, problem: str) -> None:
-        if self._node.links:
-            self._node.links.on_link_broken(link, problem)
 
 
 class Node:
@@ -120,8 +103,7 @@ class Node:
         self._run_dir = run_directory() if self.name and transport is None else None
         self._transport = transport or (self._sockets(self.name, cookie, listen) if self.name else None)
         self._scheduler: Scheduler | None = None
-        self._subscribers: list[Pid] = []
-        self._watchers: list[Callable[[NodeUp | NodeDown], None]] = []
+        self._subscribers = Subscribers()
         self._ticking: asyncio.TimerHandle | None = None
         self._started: list[Topology] = []
 
@@ -148,9 +130,12 @@ class Node:
         if self._scheduler is not None:
             raise AlreadyRunning(f"the node {self.name or NO_NAME}")
         loop = asyncio.get_running_loop()
-        is_virtual = getattr(loop, "is_virtual", False)
         self._scheduler = Scheduler(
-            loop, str(self.name or NO_NAME), self.incarnation, NodeHooks(self), virtual=is_virtual
+            loop,
+            str(self.name or NO_NAME),
+            self.incarnation,
+            NodeHooks(lambda: self.links),
+            virtual=getattr(loop, "is_virtual", False),
         )
         self._scheduler.owner = self
         if self._transport and self.name:
@@ -179,7 +164,7 @@ class Node:
             transport,
             timing=self.timing,
             up=self.links.up,
-            deliver=self._deliver,
+            deliver=partial(deliver, self.scheduler),
             on_silent=self._on_silent,
         )
         self._tick()
@@ -257,22 +242,19 @@ class Node:
         finally:
             unwatch()
 
-    def watch(self, callback: Callable[[NodeUp | NodeDown], None]) -> Callable[[], None]:
+    def watch(self, callback: Callable[[NodeEvent], None]) -> Callable[[], None]:
         """Call ``callback`` at each NodeUp and NodeDown, for code that is no process; the result undoes it."""
-        self._watchers.append(callback)
-        return partial(_discard, self._watchers, callback)
+        return self._subscribers.watch(callback)
 
     def monitor_nodes(self, pid: Pid, flag: bool = True) -> None:
         """Send NodeUp and NodeDown to ``pid``, once for each time it asked; ``flag=False`` ends all of that.
 
         Source: net_kernel:monitor_nodes/1.
         """
-        if pid.node != self.scheduler.node:
-            raise ConfigError(f"{pid!r} is no process of {self.scheduler.node}")
         if flag:
-            self._subscribers.append(pid)
+            self._subscribers.subscribe(self.scheduler, pid)
         else:
-            self._subscribers = [each for each in self._subscribers if each != pid]
+            self._subscribers.unsubscribe(pid)
 
     def publish(self, topic: str, message: Any) -> None:
         """Tell the subscribers of ``topic`` on all connected nodes, not here; any of them may miss it.
@@ -306,27 +288,16 @@ class Node:
     def on_up(self, peer: str, node: Introduction) -> None:
         assert self.gossip and self.links
         self.gossip.on_up(peer, node, self.links.now_ms())
-        self._announce(NodeUp(peer))
+        self._subscribers.announce(self.scheduler, NodeUp(peer))
 
     def on_down(self, peer: str, reason: str) -> None:
         assert self.gossip and self.links
         self.gossip.on_down(peer, self.links.now_ms())
-        self._announce(NodeDown(peer, reason))
+        self._subscribers.announce(self.scheduler, NodeDown(peer, reason))
 
     def _on_silent(self, peer: str) -> None:
         assert self.links
         self.links.end(peer, steps.SILENCE)
-
-    def _announce(self, event: NodeUp | NodeDown) -> None:
-        self._subscribers = [pid for pid in self._subscribers if self._deliver(pid, event)]
-        for callback in list(self._watchers):
-            callback(event)
-
-    def _deliver(self, pid: Pid, message: Any) -> bool:
-        is_alive = self.scheduler.is_alive(pid)
-        if is_alive:
-            self.scheduler.deliver(pid, message)
-        return is_alive
 
     def _tick(self) -> None:
         assert self._transport and self.links and self.gossip
@@ -342,8 +313,3 @@ class Node:
 def _incarnation() -> int:
     """A number above those of all earlier starts, as long as the clock does not go back."""
     return time.time_ns() // 1_000_000 << INCARNATION_RANDOM_BITS | SystemRandom().getrandbits(INCARNATION_RANDOM_BITS)
-
-
-def _discard(items: list[Any], item: Any) -> None:
-    with contextlib.suppress(ValueError):
-        items.remove(item)

@@ -88,17 +88,23 @@ class VirtualLoop(CellLoop):
         return round(self.now * 1000, 3)
 
     def run_ms(self, ms: float) -> None:
-        """Run all that falls due in the next ``ms`` virtual milliseconds.
+        """Run all that falls due in the next ``ms`` virtual milliseconds, and all that follows from it at once.
 
         Raises:
             Exception: what a callback raised and nobody caught; everything else was run.
         """
-        stop = self.call_at(self.now + ms / 1000, self.stop)
+        stop = self.call_at(self.now + ms / 1000, self._stop_when_idle)
         try:
             self.run_forever()
         finally:
             stop.cancel()
         self._raise_failure()
+
+    def _stop_when_idle(self) -> None:
+        if self._ready:
+            self.call_soon(self._stop_when_idle)
+        else:
+            self.stop()
 
     def run_until(self, predicate: Callable[[], object], within_ms: float, *, step_ms: float = STEP_MS) -> bool:
         """Run until ``predicate()`` is true, looking every ``step_ms``; return whether it became so in time."""

@@ -1,0 +1,137 @@
+"""PROC: processes and their mailbox. One test per case of the behaviour list, named after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import zmqcluster as zc
+from tests.support.running import drained, forever, nothing_comes, run
+
+
+def test_PROC_01_spawn_returns_a_live_process_that_ends_normal_when_its_function_returns() -> None:
+    """Source: Erlang reference manual, Processes."""
+
+    async def wait_for_one() -> None:
+        await zc.receive()
+
+    async def main() -> None:
+        pid, ref = zc.spawn_monitor(wait_for_one)
+        assert isinstance(pid, zc.Pid)
+        assert zc.is_alive(pid)
+        zc.send(pid, "go")
+        assert await zc.receive() == zc.Down(ref, pid, zc.Normal())
+        assert not zc.is_alive(pid)
+
+    run(main)
+
+
+def test_PROC_02_messages_arrive_in_sending_order_none_lost_none_twice() -> None:
+    """Source: signal_SUITE:monitor_named_order."""
+
+    async def collect(owner: zc.Pid) -> None:
+        zc.send(owner, [await zc.receive() for _ in range(10_000)])
+
+    async def main() -> None:
+        reader = zc.spawn(collect, zc.self())
+        for number in range(10_000):
+            zc.send(reader, number)
+        assert await zc.receive() == list(range(10_000))
+
+    run(main)
+
+
+def test_PROC_04_selective_receive_when_it_skips_then_the_others_keep_their_order() -> None:
+    """Source: seen on OTP 25."""
+
+    async def main() -> None:
+        for letter in "abc":
+            zc.send(zc.self(), letter)
+        assert await zc.receive(lambda message: message == "b") == "b"
+        assert await drained() == ["a", "c"]
+
+    run(main)
+
+
+def test_PROC_05_receive_with_timeout_0_looks_once_and_consumes_nothing() -> None:
+    """Source: Erlang reference manual, receive ... after 0."""
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await zc.receive(timeout_s=0)
+        zc.send(zc.self(), "other")
+        with pytest.raises(TimeoutError):
+            await zc.receive(lambda message: message == "x", timeout_s=0)
+        zc.send(zc.self(), "x")
+        assert await zc.receive(lambda message: message == "x", timeout_s=0) == "x"
+        assert await drained() == ["other"]
+
+    run(main)
+
+
+def test_PROC_07_send_to_a_dead_pid_is_dropped_and_to_an_unknown_name_is_an_error() -> None:
+    """Source: seen on OTP 25; erlang:send/2 with a name is badarg."""
+
+    async def main() -> None:
+        pid, _ = zc.spawn_monitor(drained)
+        await zc.receive(zc.Down)
+        zc.send(pid, "late")
+        with pytest.raises(zc.NotRegistered) as caught:
+            zc.send("nobody", "x")
+        assert caught.value.name == "nobody"
+        zc.send(("nobody", "nonode@nohost"), "never an error")
+
+    run(main)
+
+
+def test_PROC_08_message_after_an_exit_signal_is_never_processed() -> None:
+    """Source: signal_SUITE:xm_sig_order."""
+    handled: list[Any] = []
+
+    async def loop() -> None:
+        while True:
+            handled.append(await zc.receive())
+
+    async def main() -> None:
+        pid, ref = zc.spawn_monitor(loop)
+        zc.send(pid, 1)
+        assert await nothing_comes()
+        zc.exit(pid, "bang")
+        zc.send(pid, 2)
+        assert await zc.receive() == zc.Down(ref, pid, "bang")
+        assert handled == [1]
+
+    run(main)
+
+
+def test_PROC_11_info_of_a_live_process_a_dead_one_and_one_of_another_node() -> None:
+    """Source: process_test info/2; a remote pid is badarg on OTP 25."""
+
+    async def main() -> None:
+        owner = zc.self()
+        pid = zc.spawn_link(forever, name="sleeper")
+        ref = zc.monitor(pid)
+        zc.send(pid, "unread")
+        assert await nothing_comes()
+        info = zc.process_info(pid)
+        assert info is not None
+        seen = {key: info[key] for key in ("names", "links", "monitors", "watchers", "trap_exits", "queued", "status")}
+        assert seen == {
+            "names": ["sleeper"],
+            "links": [owner],
+            "monitors": [],
+            "watchers": [owner],
+            "trap_exits": False,
+            "queued": 1,
+            "status": "waiting",
+        }
+        assert info["label"] == "forever"
+        zc.unlink(pid)
+        zc.exit(pid, zc.Kill())
+        assert (await zc.receive(zc.Down)).ref == ref
+        assert zc.process_info(pid) is None
+        with pytest.raises(zc.ConfigError):
+            zc.process_info(zc.Pid("b@10.0.0.7:7101", 1, 1))
+
+    run(main)
