@@ -22,8 +22,10 @@ cdef class CallableOutlet(Outlet):
 
 cdef class RawOutlet(Outlet):
     cdef void* handle
-    cdef object on_full
+    cdef object look_again
     cdef readonly bint blocked
+    cdef bint is_settled
+    cdef bint has_room(self) noexcept
 
 
 cdef struct Message:
@@ -40,6 +42,7 @@ cdef struct PollItem:  # zmq_pollitem_t
 cdef struct Library:
     int (*send)(void*, const void*, size_t, int) noexcept nogil
     int (*poll)(PollItem*, int, long) noexcept nogil
+    int (*getsockopt)(void*, int, void*, size_t*) noexcept nogil
     int (*error)() noexcept nogil
     const char* (*error_text)(int) noexcept nogil
     int (*msg_init)(Message*) noexcept nogil
@@ -55,6 +58,8 @@ cdef enum:
     NOBLOCK = 1  # ZMQ_DONTWAIT
     SNDMORE = 2
     POLLIN = 1
+    POLLOUT = 2
+    EVENTS = 15  # ZMQ_EVENTS
 
 
 cdef Library* library() except NULL

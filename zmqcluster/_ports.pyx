@@ -100,31 +100,45 @@ cdef class CallableOutlet(Outlet):
 cdef class RawOutlet(Outlet):
     """An outlet onto the socket behind ``handle`` (pyzmq's ``Socket.underlying``).
 
-    The first push that finds it full calls ``on_full()`` and blocks the outlet until ``unblock``: libzmq copies a frame
-    before it finds out that it has no room for it, so asking again and again is what must not happen.
+    A push that finds it full blocks it until ``unblock``: libzmq copies a frame before it finds out that it has no room
+    for it, so asking again and again is what must not happen. ``look_again()`` is called then; and until ``settle``
+    after every push, since sending may take notice of what the socket's descriptor was about to tell.
     """
 
-    def __init__(self, size_t handle, on_full):
+    def __init__(self, size_t handle, look_again):
         library()
         self.handle = <void*>handle
-        self.on_full = on_full
+        self.look_again = look_again
 
     cdef int push(self, const char* data, size_t data_bytes) except -1:
+        cdef bint looked = False
         if self.blocked or self.handle == NULL:
             return 0
-        while zmq.send(self.handle, data, data_bytes, NOBLOCK) < 0:
+        while not self.blocked and zmq.send(self.handle, data, data_bytes, NOBLOCK) < 0:
             if zmq.error() == EINTR:
                 continue
             if zmq.error() != EAGAIN:
                 raise_error()
-            self.blocked = True
-            self.on_full()
-            return 0
-        return 1
+            # libzmq looks for news of room at most once a millisecond: a few small frames seem to fill it.
+            self.blocked = looked or not self.has_room()
+            looked = True
+        if self.blocked or not self.is_settled:
+            self.look_again()
+        return not self.blocked
+
+    cdef bint has_room(self) noexcept:
+        cdef int events = 0
+        cdef size_t size_bytes = sizeof(int)
+        zmq.getsockopt(self.handle, EVENTS, &events, &size_bytes)
+        return events & POLLOUT != 0
 
     def unblock(self):
         """The socket has room again."""
         self.blocked = False
+
+    def settle(self):
+        """Nobody waits for anything from this socket but room."""
+        self.is_settled = True
 
     def detach(self):
         """The socket is about to be closed: take nothing from now on."""
@@ -224,6 +238,7 @@ def load_library(str path not None):
         opened != NULL
         and look_up(opened, <void**>&zmq.send, b"zmq_send")
         and look_up(opened, <void**>&zmq.poll, b"zmq_poll")
+        and look_up(opened, <void**>&zmq.getsockopt, b"zmq_getsockopt")
         and look_up(opened, <void**>&zmq.error, b"zmq_errno")
         and look_up(opened, <void**>&zmq.error_text, b"zmq_strerror")
         and look_up(opened, <void**>&zmq.msg_init, b"zmq_msg_init")

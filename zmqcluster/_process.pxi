@@ -64,15 +64,8 @@ cdef class Process(Runnable):
     cdef object outcome             # result, exception or exit reason, see the flags
     cdef object __weakref__
     cdef uint32_t credit            # receives left in this step
-    cdef uint8_t phase
     cdef uint8_t attention
-    cdef uint8_t waiting            # for the mailbox
-    cdef uint8_t timed_out
-    cdef uint8_t stepping
-    cdef uint8_t in_context
     cdef uint8_t trapping
-    cdef uint8_t dying              # outcome holds the reason
-    cdef uint8_t ended
     cdef uint8_t failed             # outcome holds an exception
     cdef uint8_t was_cancelled
     cdef uint8_t bounded            # bonds.bound is the mailbox's

@@ -6,6 +6,7 @@ from typing import final
 __all__ = ["HashRing", "hash64"]
 
 def hash64(key: str | bytes) -> int: ...
+
 @final
 class HashRing:
     def __new__(cls, members: Iterable[str] | Mapping[str, int] = (), points_per_weight: int = 512) -> HashRing: ...

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import zmqcluster as zc
-from tests.support.running import drained, forever, nothing_comes, run
+from tests.support.running import arriving, forever, run
 
 
 async def exits_with(reason: Any) -> None:
@@ -21,13 +21,7 @@ async def linked_to(function: Callable[..., Awaitable[Any]], *arguments: Any) ->
     await forever()
 
 
-async def trapping() -> list[Any]:
-    """Trap exits, and return what the owner's children told."""
-    zc.trap_exits(True)
-    return []
-
-
-async def end_of(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+async def reason_of(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
     """The exit reason of a process that runs ``function``."""
     pid, ref = zc.spawn_monitor(function, *arguments)
     down = await zc.receive(lambda message: isinstance(message, zc.Down) and message.ref == ref)
@@ -39,7 +33,7 @@ def test_EXIT_01_linked_process_dies_with_the_same_abnormal_reason() -> None:
     """Source: erl_link_SUITE:links."""
 
     async def main() -> None:
-        assert await end_of(linked_to, exits_with, ("bad", 1)) == ("bad", 1)
+        assert await reason_of(linked_to, exits_with, ("bad", 1)) == ("bad", 1)
 
     run(main)
 
@@ -49,7 +43,7 @@ def test_EXIT_02_normal_end_of_a_link_is_ignored() -> None:
 
     async def main() -> None:
         pid, ref = zc.spawn_monitor(linked_to, exits_with, zc.Normal())
-        assert await nothing_comes()
+        assert await arriving() == []
         assert zc.is_alive(pid)
         assert zc.process_info(pid) is not None
         info = zc.process_info(pid)
@@ -70,7 +64,7 @@ def test_EXIT_04_kill_cannot_be_trapped_and_links_see_killed() -> None:
     async def main() -> None:
         zc.trap_exits(True)
         pid = zc.spawn_link(stubborn)
-        assert await nothing_comes()
+        assert await arriving() == []
         zc.exit(pid, zc.Kill())
         assert await zc.receive() == zc.Exit(pid, zc.Killed())
 
@@ -84,7 +78,7 @@ def test_EXIT_05_own_exit_with_kill_reaches_links_as_kill_and_is_trappable() -> 
         zc.trap_exits(True)
         pid = zc.spawn_link(exits_with, zc.Kill())
         assert await zc.receive() == zc.Exit(pid, zc.Kill())
-        assert await end_of(linked_to, exits_with, zc.Kill()) == zc.Kill()
+        assert await reason_of(linked_to, exits_with, zc.Kill()) == zc.Kill()
 
     run(main)
 
@@ -102,7 +96,7 @@ def test_EXIT_07_exit_of_self_with_normal_ends_it_unless_it_traps() -> None:
         zc.send(owner, await zc.receive())
 
     async def main() -> None:
-        assert await end_of(plain) == zc.Normal()
+        assert await reason_of(plain) == zc.Normal()
         pid = zc.spawn(traps, zc.self())
         assert await zc.receive() == zc.Exit(pid, zc.Normal())
 
@@ -122,7 +116,7 @@ def test_EXIT_08_exit_of_self_survives_no_try_except(then: str, caplog: pytest.L
             await forever()
 
     async def main() -> None:
-        assert await end_of(swallows) == "die"
+        assert await reason_of(swallows) == "die"
 
     run(main)
     assert caplog.records == []
@@ -140,7 +134,7 @@ def test_EXIT_08_exit_signal_survives_a_loop_that_catches_everything() -> None:
 
     async def main() -> None:
         pid, ref = zc.spawn_monitor(clings)
-        assert await nothing_comes()
+        assert await arriving() == []
         zc.exit(pid, "die")
         assert await zc.receive() == zc.Down(ref, pid, "die")
         assert not zc.is_alive(pid)
@@ -171,9 +165,9 @@ def test_EXIT_11_no_exit_message_arrives_after_unlink_returned() -> None:
         pid = zc.spawn_link(forever)
         zc.exit(pid, "bang")
         zc.unlink(pid)
-        flushed = [message for message in await drained() if isinstance(message, zc.Exit)]
+        flushed = [message for message in await arriving(0) if isinstance(message, zc.Exit)]
         assert len(flushed) <= 1
-        assert await nothing_comes()
+        assert await arriving() == []
         assert not zc.is_alive(pid)
 
     run(main)
@@ -186,13 +180,13 @@ def test_EXIT_13_exception_carries_itself_and_a_traceback_and_exit_carries_exact
         raise ValueError("boom")
 
     async def main() -> None:
-        reason = await end_of(raises)
+        reason = await reason_of(raises)
         assert isinstance(reason, zc.Crashed)
         assert (reason.kind, reason.text) == ("ValueError", "boom")
         assert "in raises" in reason.trace
         assert isinstance(reason.exception, ValueError)
         bare = {"any": ["value"]}
-        assert await end_of(exits_with, bare) is bare
+        assert await reason_of(exits_with, bare) is bare
 
     run(main)
 
@@ -203,9 +197,7 @@ def test_EXIT_14_parent_of_a_child_that_crashes_at_once_gets_its_real_reason() -
     async def main() -> None:
         zc.trap_exits(True)
         pids = [zc.spawn_link(exits_with, number) for number in range(100)]
-        assert await nothing_comes(0) is False or True
-        rest = [await zc.receive() for _ in range(99)]
-        assert rest == [zc.Exit(pid, number) for number, pid in enumerate(pids)][1:]
+        assert [await zc.receive() for _ in pids] == [zc.Exit(pid, number) for number, pid in enumerate(pids)]
 
     run(main)
 
@@ -220,13 +212,9 @@ def test_EXIT_16_chain_of_10_links_dies_with_the_reason_of_the_last() -> None:
         await forever()
 
     async def main() -> None:
-        assert await end_of(chain, 10) == "last"
+        assert await reason_of(chain, 10) == "last"
 
     run(main)
-
-
-def linked_normal(pid: zc.Pid) -> None:
-    """Nothing."""
 
 
 TABLE: list[tuple[str, bool, Any, str]] = [
@@ -235,6 +223,8 @@ TABLE: list[tuple[str, bool, Any, str]] = [
     ("link", True, zc.Normal(), "message"),
     ("link", False, "r", "dies r"),
     ("link", True, "r", "message"),
+    ("link", False, zc.Kill(), "dies kill"),
+    ("link", True, zc.Kill(), "message"),
     ("exit", False, zc.Normal(), "lives"),
     ("exit", True, zc.Normal(), "message"),
     ("exit", False, zc.Kill(), "dies killed"),
@@ -250,40 +240,36 @@ TABLE: list[tuple[str, bool, Any, str]] = [
 def test_EXIT_table_row(signal: str, traps: bool, reason: Any, outcome: str) -> None:
     """The exit-signal table of semantics §1, row by row; lost connections are in the cluster tests."""
 
-    async def receiver(owner: zc.Pid) -> None:
+    async def receiver(owner: zc.Pid, peer: zc.Pid) -> None:
         zc.trap_exits(traps)
+        if signal != "exit":
+            zc.link(peer)
         zc.send(owner, "ready")
-        peer = await zc.receive(zc.Pid)
-        zc.link(peer)
-        zc.send(owner, "linked")
         zc.send(owner, ("got", await zc.receive()))
 
+    async def ends_as_told() -> None:
+        zc.exit(await zc.receive())
+
     async def main() -> None:
-        pid, ref = zc.spawn_monitor(receiver, zc.self())
-        assert await zc.receive() == "ready"
-        sender = zc.self()
-        peer = zc.spawn(forever)
+        peer = zc.spawn(ends_as_told)
         if signal == "link to dead":
-            zc.exit(peer, zc.Kill())
-            assert await nothing_comes()
-        zc.send(pid, peer)
-        if signal == "link to dead" and not traps:
-            assert await zc.receive() == "linked" or True
-        else:
-            assert await zc.receive() == "linked"
+            zc.send(peer, "over")
+            assert await arriving() == []
+        pid, ref = zc.spawn_monitor(receiver, zc.self(), peer)
+        assert await zc.receive() == "ready"
         if signal == "link":
-            peer_reason, sender = reason, peer
-            if isinstance(peer_reason, zc.Normal):
-                zc.exit(peer, zc.Kill())
-        if signal == "exit":
+            zc.send(peer, reason)
+        elif signal == "exit":
             zc.exit(pid, reason)
+        sender = zc.self() if signal == "exit" else peer
         expected = {
             "lives": [],
-            "message": [("got", zc.Exit(sender, reason))],
+            "message": [("got", zc.Exit(sender, reason)), zc.Down(ref, pid, zc.Normal())],
             "dies r": [zc.Down(ref, pid, "r")],
             "dies killed": [zc.Down(ref, pid, zc.Killed())],
+            "dies kill": [zc.Down(ref, pid, zc.Kill())],
             "dies noproc": [zc.Down(ref, pid, zc.NoProcess())],
-        }[outcome]
-        assert await drained() == expected
+        }
+        assert await arriving() == expected[outcome]
 
     run(main)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import zmqcluster as zc
-from tests.support.running import drained, forever, nothing_comes, run
+from tests.support.running import arriving, forever, run
 
 
 def test_PROC_01_spawn_returns_a_live_process_that_ends_normal_when_its_function_returns() -> None:
@@ -49,7 +49,7 @@ def test_PROC_04_selective_receive_when_it_skips_then_the_others_keep_their_orde
         for letter in "abc":
             zc.send(zc.self(), letter)
         assert await zc.receive(lambda message: message == "b") == "b"
-        assert await drained() == ["a", "c"]
+        assert await arriving(0) == ["a", "c"]
 
     run(main)
 
@@ -65,7 +65,7 @@ def test_PROC_05_receive_with_timeout_0_looks_once_and_consumes_nothing() -> Non
             await zc.receive(lambda message: message == "x", timeout_s=0)
         zc.send(zc.self(), "x")
         assert await zc.receive(lambda message: message == "x", timeout_s=0) == "x"
-        assert await drained() == ["other"]
+        assert await arriving(0) == ["other"]
 
     run(main)
 
@@ -74,7 +74,7 @@ def test_PROC_07_send_to_a_dead_pid_is_dropped_and_to_an_unknown_name_is_an_erro
     """Source: seen on OTP 25; erlang:send/2 with a name is badarg."""
 
     async def main() -> None:
-        pid, _ = zc.spawn_monitor(drained)
+        pid, _ = zc.spawn_monitor(arriving, 0)
         await zc.receive(zc.Down)
         zc.send(pid, "late")
         with pytest.raises(zc.NotRegistered) as caught:
@@ -96,7 +96,7 @@ def test_PROC_08_message_after_an_exit_signal_is_never_processed() -> None:
     async def main() -> None:
         pid, ref = zc.spawn_monitor(loop)
         zc.send(pid, 1)
-        assert await nothing_comes()
+        assert await arriving() == []
         zc.exit(pid, "bang")
         zc.send(pid, 2)
         assert await zc.receive() == zc.Down(ref, pid, "bang")
@@ -113,7 +113,7 @@ def test_PROC_11_info_of_a_live_process_a_dead_one_and_one_of_another_node() -> 
         pid = zc.spawn_link(forever, name="sleeper")
         ref = zc.monitor(pid)
         zc.send(pid, "unread")
-        assert await nothing_comes()
+        assert await arriving() == []
         info = zc.process_info(pid)
         assert info is not None
         seen = {key: info[key] for key in ("names", "links", "monitors", "watchers", "trap_exits", "queued", "status")}

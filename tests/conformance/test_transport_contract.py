@@ -37,6 +37,17 @@ async def test_frames_of_one_dial_arrive_once_in_order_and_in_batches(world: Wor
 
 
 @on_loop
+async def test_frames_sent_one_at_a_time_are_always_taken(world: World) -> None:
+    a, b = await world.open("a"), await world.open("b")
+    dialled = await a.dial(b.link).connected()
+    dialled.dial.established()
+    for number in range(1, 101):
+        assert dialled.push(b"ping")
+        await world.until(lambda: len(b.frames) == number)  # noqa: B023 - waited for within its round
+    assert dialled.events == [DialEvent.CONNECTED]
+
+
+@on_loop
 async def test_two_dials_have_two_sources(world: World) -> None:
     a, b = await world.open("a"), await world.open("b")
     for frame in (b"one", b"two"):

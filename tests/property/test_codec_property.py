@@ -12,7 +12,7 @@ from tests.support.values import NOISE, PLAIN, VALUES, same
 from zmqcluster import _codec, _reference
 from zmqcluster.errors import DecodeError
 
-SETTINGS = settings(max_examples=200, deadline=None)
+SETTINGS = settings(max_examples=150, deadline=None)
 
 
 def outcome(codec: Any, encoded: bytes) -> tuple[str, Any]:

@@ -33,7 +33,7 @@ from zmqcluster.runtime.process import receive, send
 from zmqcluster.runtime.timing import Timing
 
 ROOT = Path(__file__).parents[2]
-WITHIN_S = 10.0
+WITHIN_S = 30.0  # a machine may be busy; what is to be fast says so
 
 
 def free_port() -> int:

@@ -14,8 +14,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from zmqcluster.core import Down
+from zmqcluster.ids import Pid
 from zmqcluster.runtime.node import Node
-from zmqcluster.runtime.process import receive, self
+from zmqcluster.runtime.process import monitor, receive
 from zmqcluster.runtime.run import run as run_node_for_real
 from zmqcluster.runtime.run import run_node
 from zmqcluster.testing.clock import VirtualLoop
@@ -46,21 +48,14 @@ def now_ms() -> float:
     return asyncio.get_running_loop().time() * 1000
 
 
-async def nothing_comes(within_s: float = 0.1) -> bool:
-    """Whether no message comes within ``within_s`` of virtual time."""
-    try:
-        await receive(timeout_s=within_s)
-    except TimeoutError:
-        return True
-    return False
-
-
-async def drained() -> list[Any]:
-    """All messages that are in the mailbox, in their order."""
+async def arriving(within_s: float = 0.1) -> list[Any]:
+    """All messages that are in the mailbox, or come within so much time, in their order."""
     messages = []
+    deadline_s = asyncio.get_running_loop().time() + within_s
     while True:
+        left_s = deadline_s - asyncio.get_running_loop().time()
         try:
-            messages.append(await receive(timeout_s=0))
+            messages.append(await receive(timeout_s=max(0.0, left_s)))
         except TimeoutError:
             return messages
 
@@ -70,4 +65,11 @@ async def forever() -> None:
     await receive(lambda _: False)
 
 
-__all__ = ["drained", "forever", "nothing_comes", "now_ms", "run", "run_real", "self"]
+async def end_of(pid: Pid) -> Any:
+    """The exit reason of a process that is to end."""
+    ref = monitor(pid)
+    down: Down = await receive(lambda message: isinstance(message, Down) and message.ref == ref)
+    return down.reason
+
+
+__all__ = ["arriving", "end_of", "forever", "now_ms", "run", "run_real"]

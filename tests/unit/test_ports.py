@@ -133,31 +133,64 @@ def test_outlet_of_a_callable_says_what_it_says(taken: bool) -> None:
     assert pushed == [b"frame"]
 
 
+class Outgoing:
+    """A raw outlet, and how often it asked to be looked at."""
+
+    def __init__(self, dealer: Socket) -> None:
+        self.looks = 0
+        self.outlet = RawOutlet(handle(dealer), self._look)
+
+    def _look(self) -> None:
+        self.looks += 1
+
+    def fill(self) -> int:
+        """Push numbers until one is not taken; return that one."""
+        number = 0
+        while self.outlet.push_bytes(b"%d" % number):
+            number += 1
+        return number
+
+
 def test_raw_outlet_sends_until_full_then_asks_once(router: Socket, dealer: Socket) -> None:
-    full: list[bool] = []
-    outlet = RawOutlet(handle(dealer), lambda: full.append(True))
-    taken = [outlet.push_bytes(b"%d" % number) for number in range(10)]
-    count = taken.index(False)
-    assert taken == [True] * count + [False] * (10 - count)
-    assert outlet.blocked
-    assert len(full) == 1
+    outgoing = Outgoing(dealer)
+    outgoing.outlet.settle()
+    count = outgoing.fill()
+    assert outgoing.outlet.blocked
+    assert not outgoing.outlet.push_bytes(b"again")
+    assert outgoing.looks == 1
     recorder = Recorder()
     drain_raw(handle(router), recorder.inlet, 100)
-    assert not outlet.push_bytes(b"again")  # there is room, but it was not told
-    assert dealer.get(zmq.EVENTS) & zmq.POLLOUT
-    outlet.unblock()
-    assert outlet.push_bytes(b"again")
+    assert not outgoing.outlet.push_bytes(b"again")  # there is room, but it was not told
+    outgoing.outlet.unblock()
+    assert outgoing.outlet.push_bytes(b"again")
     drain_raw(handle(router), recorder.inlet, 100)
     assert recorder.frames == [b"%d" % number for number in range(count)] + [b"again"]
 
 
+def test_raw_outlet_whose_frames_left_meanwhile_is_not_full(router: Socket, dealer: Socket) -> None:
+    outgoing = Outgoing(dealer)
+    recorder = Recorder()
+    for number in range(100):
+        assert outgoing.outlet.push_bytes(b"%d" % number)
+        drain_raw(handle(router), recorder.inlet, 100)
+    assert len(recorder.frames) == 100
+
+
+def test_raw_outlet_asks_to_be_looked_at_after_each_push_until_it_is_settled(dealer: Socket) -> None:
+    outgoing = Outgoing(dealer)
+    assert outgoing.outlet.push_bytes(b"hello")
+    assert outgoing.looks == 1
+    outgoing.outlet.settle()
+    outgoing.fill()
+    assert outgoing.looks == 2
+
+
 def test_detached_raw_outlet_takes_nothing(dealer: Socket) -> None:
-    full: list[bool] = []
-    outlet = RawOutlet(handle(dealer), lambda: full.append(True))
-    outlet.detach()
+    outgoing = Outgoing(dealer)
+    outgoing.outlet.detach()
     dealer.close()
-    assert not outlet.push_bytes(b"frame")
-    assert full == []
+    assert not outgoing.outlet.push_bytes(b"frame")
+    assert outgoing.looks == 0
 
 
 def test_raw_outlet_on_a_socket_that_cannot_send_raises_the_error(opener: Opener) -> None:

@@ -271,8 +271,9 @@ class Catalogue:
         return [*effects, *self.flush()]
 
     def deadline_ms(self) -> int | None:
-        retries_ms = [run.retry_at_ms for run in self.runs.waiting.values()]
-        return min([self._digest_at_ms, *retries_ms])
+        if not self.runs.waiting:
+            return self._digest_at_ms
+        return min(self._digest_at_ms, *(run.retry_at_ms for run in self.runs.waiting.values()))
 
     # --- messages
 
@@ -330,8 +331,9 @@ class Catalogue:
     # --- from the table to the runs
 
     def _settle_orphans(self, now_ms: int) -> list[Effect]:
-        is_alive = self.replicas.is_alive
-        orphans = [c.id for c in self.table.children.values() if c.is_active and not is_alive(c.owner)]
+        member, is_alive = self.replicas.by_node.get, self.replicas.is_alive
+        foreign = [child for child in self.table.children.values() if member(child.owner.node) != child.owner]
+        orphans = [child.id for child in foreign if child.is_active and not is_alive(child.owner)]
         return [effect for child_id in orphans for effect in self._settle(child_id, now_ms)]
 
     def _settle(self, child_id: str, now_ms: int) -> list[Effect]:

@@ -17,18 +17,14 @@ __all__ = ["Replicas"]
 class Replicas:
     """The replicas this one reaches, itself included, and what they claim to reach."""
 
-    __slots__ = ("_claims", "by_node", "me", "nodes")
+    __slots__ = ("_claims", "by_node", "me", "nodes", "peers")
 
     def __init__(self, me: Pid) -> None:
         self.me = me
         self.by_node: dict[str, Pid] = {me.node: me}
         self.nodes: tuple[str, ...] = (me.node,)  # sorted
+        self.peers: tuple[str, ...] = ()  # the other nodes, sorted
         self._claims: dict[str, frozenset[Pid]] = {}
-
-    @property
-    def peers(self) -> tuple[str, ...]:
-        """The other nodes, sorted."""
-        return tuple(node for node in self.nodes if node != self.me.node)
 
     def pids(self) -> tuple[Pid, ...]:
         return tuple(self.by_node[node] for node in self.nodes)
@@ -38,7 +34,7 @@ class Replicas:
         if self.by_node.get(replica.node) == replica:
             return False
         self.by_node[replica.node] = replica
-        self.nodes = tuple(sorted(self.by_node))
+        self._sort()
         return True
 
     def leave(self, node: str) -> bool:
@@ -46,8 +42,12 @@ class Replicas:
         self._claims.pop(node, None)
         if node == self.me.node or self.by_node.pop(node, None) is None:
             return False
-        self.nodes = tuple(sorted(self.by_node))
+        self._sort()
         return True
+
+    def _sort(self) -> None:
+        self.nodes = tuple(sorted(self.by_node))
+        self.peers = tuple(node for node in self.nodes if node != self.me.node)
 
     def claim(self, node: str, replicas: tuple[Pid, ...]) -> None:
         """Note that the replica on ``node`` reaches ``replicas``."""

@@ -24,11 +24,12 @@ TOMBSTONES_MAX = 100_000  # the oldest go first
 class Table:
     """Children by id; ``merge`` is the only way in."""
 
-    __slots__ = ("_tombstones", "buckets", "children")
+    __slots__ = ("_digest", "_tombstones", "buckets", "children")
 
     def __init__(self) -> None:
         self.children: dict[str, Child] = {}
         self.buckets = [0] * BUCKETS_COUNT
+        self._digest: int | None = None
         self._tombstones: dict[str, int] = {}  # when each ended, the oldest first
 
     def merge(self, child: Child, now_ms: int) -> bool:
@@ -49,10 +50,13 @@ class Table:
         if child is not None and not child.has_ended:
             bucket = _bucket(child.id)
             self.buckets[bucket] = (self.buckets[bucket] + sign * mark(child)) & SUM_MASK
+            self._digest = None
 
     def digest(self) -> int:
         """Return one number for all buckets."""
-        return hash64(b"".join(bucket.to_bytes(8, "big") for bucket in self.buckets))
+        if self._digest is None:
+            self._digest = hash64(b"".join(bucket.to_bytes(8, "big") for bucket in self.buckets))
+        return self._digest
 
     def rows_in_other(self, buckets: list[int]) -> list[Child]:
         """Return the rows, ended ones too, of each bucket that differs from the given one."""
@@ -61,7 +65,8 @@ class Table:
 
     def forget_ended(self, now_ms: int) -> None:
         """Drop the rows of children that ended long ago."""
-        for child_id, ended_ms in list(self._tombstones.items()):
+        while self._tombstones:
+            child_id, ended_ms = next(iter(self._tombstones.items()))
             if now_ms - ended_ms < TOMBSTONE_MS and len(self._tombstones) <= TOMBSTONES_MAX:
                 return
             del self._tombstones[child_id], self.children[child_id]

@@ -76,6 +76,7 @@ class VirtualLoop(CellLoop):
         super().__init__()
         self.now = start_s
         self.failures: list[dict[str, Any]] = []
+        self._is_ending = False
         self._selector = VirtualSelector(self, turns_max)
         self.set_exception_handler(lambda _, context: self.failures.append(context))
 
@@ -93,18 +94,15 @@ class VirtualLoop(CellLoop):
         Raises:
             Exception: what a callback raised and nobody caught; everything else was run.
         """
-        stop = self.call_at(self.now + ms / 1000, self._stop_when_idle)
-        try:
-            self.run_forever()
-        finally:
-            stop.cancel()
-        self._raise_failure()
+        self._run_until_ended(self.now + ms / 1000)
 
-    def _stop_when_idle(self) -> None:
-        if self._ready:
-            self.call_soon(self._stop_when_idle)
-        else:
-            self.stop()
+    def run_for(self, future: asyncio.Future[Any], within_ms: float) -> bool:
+        """Run until ``future`` is done; return whether it is, in time."""
+        if not future.done():
+            future.add_done_callback(self._end)
+            self._run_until_ended(self.now + within_ms / 1000)
+            future.remove_done_callback(self._end)
+        return future.done()
 
     def run_until(self, predicate: Callable[[], object], within_ms: float, *, step_ms: float = STEP_MS) -> bool:
         """Run until ``predicate()`` is true, looking every ``step_ms``; return whether it became so in time."""
@@ -115,6 +113,27 @@ class VirtualLoop(CellLoop):
                 return False
             self.run_ms(min(step_ms, left_ms))
         return True
+
+    def _run_until_ended(self, deadline: float) -> None:
+        timer = self.call_at(deadline, self._end)
+        try:
+            self.run_forever()
+        finally:
+            timer.cancel()
+            self._is_ending = False
+        self._raise_failure()
+
+    def _end(self, _: object = None) -> None:
+        """Stop as soon as nothing is left to do at this instant: a view in mid-turn is nobody's view."""
+        if not self._is_ending:
+            self._is_ending = True
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._is_ending and self._ready:
+            self.call_soon(self._settle)
+        elif self._is_ending:
+            self.stop()
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run ``main`` to its end and return its result.

@@ -209,7 +209,8 @@ class Simulation:
                 outcome.set_exception(error)
 
         self._spawn(self._place(name), process())
-        self.eventually(outcome.done, within_ms, step_ms=1.0)
+        if not self.loop.run_for(outcome, within_ms):
+            raise AssertionError(f"not done within {within_ms} virtual ms: {getattr(work, '__qualname__', work)}")
         return outcome.result()
 
     def at(self, name: str, function: Callable[[], T]) -> T:
@@ -271,7 +272,8 @@ class Simulation:
     def _finish(self, place: Place, work: Coroutine[Any, Any, object]) -> None:
         assert place.context is not None
         task = place.context.copy().run(self.loop.create_task, work)
-        self.eventually(task.done, START_MS_MAX, step_ms=1.0)
+        if not self.loop.run_for(task, START_MS_MAX):
+            raise AssertionError(f"{place.full_name} did not start or stop within {START_MS_MAX} virtual ms")
         task.result()
 
     def _spawn(self, place: Place, coroutine: Coroutine[Any, Any, object]) -> Pid:

@@ -33,23 +33,26 @@ MECHANISM_PROBLEMS = {
 class PlainOutlet(CallableOutlet):
     """What ``RawOutlet`` is, through pyzmq's methods."""
 
-    def __init__(self, channel: Channel, on_full: Callable[[], object]) -> None:
+    def __init__(self, channel: Channel, look_again: Callable[[], object]) -> None:
         super().__init__(self._push)
         self.blocked = False
+        self._is_settled = False
         self._channel: Channel | None = channel
-        self._on_full = on_full
+        self._look_again = look_again
 
     def _push(self, frame: bytes) -> bool:
         if self.blocked or self._channel is None:
             return False
-        if self._channel.send(frame):
-            return True
-        self.blocked = True
-        self._on_full()
-        return False
+        self.blocked = not self._channel.send(frame)
+        if self.blocked or not self._is_settled:
+            self._look_again()
+        return not self.blocked
 
     def unblock(self) -> None:
         self.blocked = False
+
+    def settle(self) -> None:
+        self._is_settled = True
 
     def detach(self) -> None:
         self._channel = None
@@ -78,7 +81,7 @@ class SocketDial:
     ) -> None:
         self.endpoint = endpoint
         self.outlet: RawOutlet | PlainOutlet
-        self.outlet = RawOutlet(channel.handle, self._on_full) if is_raw else PlainOutlet(channel, self._on_full)
+        self.outlet = RawOutlet(channel.handle, self._look_again) if is_raw else PlainOutlet(channel, self._look_again)
         self._loop = loop
         self._channel = channel
         self._monitor = monitor
@@ -96,6 +99,7 @@ class SocketDial:
 
     def established(self) -> None:
         self._expects_refusal = False
+        self.outlet.settle()
         if not self._is_closed:
             self._watch()
 
@@ -117,9 +121,10 @@ class SocketDial:
         else:
             self._loop.remove_reader(self._channel.fd)
 
-    def _on_full(self) -> None:
+    def _look_again(self) -> None:
+        """A push was not taken, or took notice of what the descriptor was about to tell."""
         self._watch()
-        self._loop.call_soon(self._on_ready)  # room may have come between the push and the watch
+        self._loop.call_soon(self._on_ready)
 
     def _on_ready(self) -> None:
         """The DEALER has a frame, or room, or lost or found its connection."""

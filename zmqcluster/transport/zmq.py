@@ -153,6 +153,9 @@ class ZmqChannel:
             self.socket.recv(zmq.NOBLOCK)
 
     def send(self, frame: bytes) -> bool:
+        return self._takes(frame) or (self.has_room() and self._takes(frame))  # see RawOutlet.push
+
+    def _takes(self, frame: bytes) -> bool:
         try:
             self.socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:

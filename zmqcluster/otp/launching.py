@@ -1,0 +1,70 @@
+"""Start a server without waiting for it: how it went comes as a message.
+
+    launch ──> a linked process, at once ──> Started(pid)             its init has returned
+                                         └─> NotStarted(pid, reason)  it raised, refused, or its name is taken
+
+Exactly one of the two comes for each launch, unless the launcher has ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from zmqcluster import _core
+from zmqcluster._ids import Pid
+from zmqcluster.core import message
+from zmqcluster.errors import AlreadyStarted, ServerExited
+from zmqcluster.otp.child_spec import ChildSpec
+from zmqcluster.otp.starting import IGNORED, _Start
+from zmqcluster.runtime.reports import reason_of
+
+__all__ = ["NotStarted", "Started", "launch"]
+
+
+@message(tag="launch.started")
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The init of ``pid`` has returned."""
+
+    pid: Pid
+
+
+@message(tag="launch.not_started")
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """``pid`` did not start; ``reason`` is ``IGNORED`` when its init returned Ignore."""
+
+    pid: Pid
+    reason: Any
+
+
+def launch(spec: ChildSpec, *extra: Any) -> Pid:
+    """Start the server of ``spec`` as a child of the running process; ``extra`` goes before its arguments."""
+    scheduler, parent, cls = _core.current_scheduler(), _core.self(), spec.server
+    promise = scheduler.promise(cls.__name__)
+    start = _Start(object.__new__(cls), extra + spec.args, dict(spec.kwargs), spec.name, promise, parent)
+    pid: Pid = scheduler.start_server(
+        cls._table(),
+        start.server,
+        start.run(),
+        promise=promise,
+        link=True,
+        isolated=cls._isolated,
+        parent=parent,
+        bound=cls.mailbox_bound,
+        policy=cls.mailbox_policy,
+    )
+    promise.add_done_callback(lambda _: scheduler.deliver(parent, _outcome(start, pid)))
+    return pid
+
+
+def _outcome(start: _Start, pid: Pid) -> Started | NotStarted:
+    error = start.promise.exception()
+    if error is None:
+        return Started(pid)
+    if start.is_ignored:
+        return NotStarted(pid, IGNORED)
+    if isinstance(error, AlreadyStarted):
+        return NotStarted(pid, ("already_started", error.pid))
+    return NotStarted(pid, error.reason if isinstance(error, ServerExited) else reason_of(error))
