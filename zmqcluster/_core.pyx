@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, freethreading_compatible=False
 """The core: processes, their mailboxes, the run queue that drives them and the links that carry their messages.
 
     loop ── call_soon ──> Scheduler.drain ──> Process ── step ──> coroutine      (PyIter_Send, no Task)

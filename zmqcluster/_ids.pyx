@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, freethreading_compatible=False
 """Pid and Ref: who a process is, and which request, monitor or timer is meant.
 
 Both are values: equal when (node, incarnation, id) are, whatever object carries them. The incarnation is that of the

@@ -387,10 +387,11 @@ cdef class Scheduler(Inlet):
 
     def start_server(self, Behaviour behaviour not None, server, starting, *, Call promise=None, bint link=False,
                      bint monitor=False, bint isolated=False, Pid parent=None, label=None, bound=None,
-                     str policy not None="drop_new"):
+                     str policy not None="drop_new", bint at_once=False):
         """Start a server process; ``starting`` is a coroutine that initialises ``server`` in it.
 
-        ``promise`` fails with ServerExited when the process ends before ``starting`` replies to it.
+        ``promise`` fails with ServerExited when the process ends before ``starting`` replies to it. ``at_once`` runs
+        it as far as it goes without waiting before this returns; for plain handlers only.
         """
         cdef Process process = self.new_process()
         process.handled = promise
@@ -405,10 +406,11 @@ cdef class Scheduler(Inlet):
         self.enter_table(process)
         if parent is not None:
             process.bond().parent = parent
-        return self.admit(process, link, monitor, None, label)
+        return self.admit(process, link, monitor, None, label, at_once)
 
-    cdef object admit(self, Process process, bint link, bint monitor, str name, object label):
+    cdef object admit(self, Process process, bint link, bint monitor, str name, object label, bint at_once=False):
         cdef Pid pid = process.pid_of()
+        cdef Ref ref = None
         if label is not None:
             process.bond().label = label
         if name is not None:
@@ -416,11 +418,13 @@ cdef class Scheduler(Inlet):
             process.bond().names = [name]
         if link:
             self.link_here(require_running("spawn_link()"), process)
-        self.enqueue(process)
-        if not monitor:
-            return pid
-        watcher = require_running("spawn_monitor()")
-        return pid, self.monitor_here(watcher, process, pid)
+        if monitor:
+            ref = self.monitor_here(require_running("spawn_monitor()"), process, pid)
+        if at_once:
+            process.step(self)
+        else:
+            self.enqueue(process)
+        return (pid, ref) if monitor else pid
 
     def spawn_task(self, coroutine, *, name=None, context=None):
         """A Process in place of an asyncio Task: registered with asyncio, not in the process table."""
@@ -1044,11 +1048,13 @@ def hibernate():
 cdef object copied(object message):
     """A message as it would arrive on another node; raises as if it had been sent there."""
     cdef Cast cast
+    if isinstance(message, Resident):
+        return message
     if type(message) is not Cast:
         return decode(encode(message))
     cast = Cast.__new__(Cast)
     cast.method = (<Cast>message).method
-    cast.request = decode(encode((<Cast>message).request))
+    cast.request = copied((<Cast>message).request)
     cast.keywords = decode(encode((<Cast>message).keywords))
     return cast
 

@@ -39,6 +39,10 @@ cdef class Down:
         return f"Down({self.ref!r}, {self.object!r}, {self.reason!r})"
 
 
+cdef class Resident:
+    """Base of messages that stay on their node, such as one with a function in it: not copied, refused by every link."""
+
+
 @cython.final
 @cython.freelist(256)
 cdef class Cast:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from zmqcluster._ids import Pid, Ref
+from zmqcluster.core import register_str
 from zmqcluster.errors import ConfigError
 
 __all__ = ["NodeName", "Pid", "Ref"]
@@ -57,6 +58,9 @@ class NodeName(str):
         """The port, or None where the name has none."""
         port = _split_address(self.partition("@")[2])[1]
         return None if port is None else int(port)
+
+
+register_str(NodeName)  # in messages a name is a plain string
 
 
 def _split_address(address: str) -> tuple[str, str | None]:

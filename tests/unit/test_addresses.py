@@ -55,7 +55,8 @@ def test_unknown_name_is_a_failed_connection_that_says_which() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "expected"), [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("10.0.0.7", False), ("::", False)]
+    ("address", "expected"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("10.0.0.7", False), ("::", False)],
 )
 def test_loopback_is_what_only_this_host_reaches(address: str, expected: bool) -> None:
     assert is_loopback(address) is expected

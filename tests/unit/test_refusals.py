@@ -16,9 +16,10 @@ class Door:
     def __init__(self) -> None:
         self.now_s = 100.0
         self.reports: list[tuple[str, str]] = []
-        self.refusals = Refusals(
-            lambda address, problem: self.reports.append((address, problem)), lambda: self.now_s, lambda fd: f"peer {fd}"
-        )
+        self.refusals = Refusals(self._report, lambda: self.now_s, lambda fd: f"peer {fd}")
+
+    def _report(self, address: str, problem: str) -> None:
+        self.reports.append((address, problem))
 
     def turn_away(self, fd: int) -> None:
         self.refusals.accepted(fd)
@@ -75,7 +76,7 @@ def test_peer_of_a_tcp_connection_is_its_address_and_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         accepted, _ = server.accept()
         with accepted:
-            assert peer_address(accepted.fileno()) == "127.0.0.1:{}".format(client.getsockname()[1])
+            assert peer_address(accepted.fileno()) == f"127.0.0.1:{client.getsockname()[1]}"
 
 
 def test_peer_of_an_ipc_connection_is_this_host() -> None:
