@@ -8,6 +8,8 @@ connect nodes monitor_nodes``, discovery with ``Static`` and ``Local``. Across t
 """
 
 from zmqcluster import errors
+from zmqcluster.cluster.registry import ClusterRegistry
+from zmqcluster.cluster.supervisor import ClusterSupervisor
 from zmqcluster.core import (
     TIMEOUT,
     Call,
@@ -44,6 +46,7 @@ from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.gen_server import GenServer, reply, stop
 from zmqcluster.otp.methods import call, cast
 from zmqcluster.otp.supervisor import Supervisor
+from zmqcluster.protocol.placement import Uniform
 from zmqcluster.runtime.current import connect, disconnect, joined, monitor_nodes, node, nodes
 from zmqcluster.runtime.events import Gossip, NodeDown, NodeUp
 from zmqcluster.runtime.node import Node
@@ -81,6 +84,8 @@ __all__ = [
     "BadReturn",
     "Call",
     "ChildSpec",
+    "ClusterRegistry",
+    "ClusterSupervisor",
     "Continue",
     "Crashed",
     "Destination",
@@ -112,6 +117,7 @@ __all__ = [
     "TIMEOUT",
     "TimedOut",
     "Timing",
+    "Uniform",
     "Via",
     "call",
     "cancel_timer",

@@ -435,8 +435,10 @@ cdef class Process(Runnable):
                 scheduler.identify(outer_identity)
         spent = scheduler.receives_max + 1 - self.credit
         if self.dying and status != PYGEN_NEXT:     # told to exit while it ran: its own end comes too late
+            self.coroutine = None
             status = PYGEN_NEXT
             value = self
+            self.coroutine = None
         if status == PYGEN_NEXT:
             self.wait_for(scheduler, value)
         elif status == PYGEN_RETURN:
@@ -590,6 +592,8 @@ cdef class Process(Runnable):
             pass
         except BaseException as error:
             self.scheduler.hooks.on_unwind_error(self, error)
+            if getattr(coroutine, "cr_frame", None) is not None:
+                Py_INCREF(coroutine)                # it ignores everything: to free it would run it again, for ever
         finally:
             if context is not None:
                 PyContext_Exit(context)

@@ -662,7 +662,7 @@ cdef class Scheduler(Inlet):
         if other is process:
             return 0
         if other is None:
-            self.exit_signal(process, pid, NoProcess(), True)
+            self.exit_signal(process, pid, NoProcess(), False)
         else:
             self.link_here(process, other)
         return 0

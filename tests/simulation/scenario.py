@@ -9,12 +9,14 @@ Run one seed by hand: ``python tests/simulation/scenario.py 17`` prints its trac
 
 from __future__ import annotations
 
+import asyncio
+import random
 import sys
+from collections import Counter
 from collections.abc import Callable, Hashable
 
 from zmqcluster.cluster.registry import ClusterRegistry
 from zmqcluster.cluster.supervisor import ClusterSupervisor
-
 from zmqcluster.errors import ClusterError
 from zmqcluster.ids import Pid
 from zmqcluster.otp.gen_server import GenServer
@@ -23,14 +25,21 @@ from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.runtime.process import receive
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.testing import checkers
-from zmqcluster.testing.simulation import Simulation
+from zmqcluster.testing.network import Conditions, short
+from zmqcluster.testing.simulation import Simulation, note
 
 NODES = 5
 IDS = [f"w{number:02}" for number in range(100)]
 EARLY, LATE = IDS[:80], IDS[80:]  # ensured before the faults, and during them
-FAULTS = (4, 8)  # how many a run has
+FAULTS = ["cut", "cut", "cut_one_way", "blip", "crash", "crash", "restart", "bounce", "stall", "heal", "ask"]
+FAULTS_COUNT = (4, 8)  # in a run
 PAUSE_MS = (50, 1_200)  # between two
 TIMING = Timing.of(200, beats_lost=4, delay_ms=200)
+CLIMATES = [
+    Conditions(),
+    Conditions(gossip_loss=0.0, outlives_cut=1.0, gives_up=0.0),  # TCP at its most patient: cuts leave no mark
+    Conditions(latency_ms=(5.0, 80.0), gossip_ms=(5.0, 120.0), gossip_loss=0.2, outlives_cut=0.2),
+]
 JOIN_MS_MAX = 10_000
 CONVERGE_MS_MAX = 10_000
 STEADY_MS = 400  # and it stays so
@@ -44,6 +53,10 @@ class Worker(GenServer):
 
     def init(self, worker_id: str) -> None:
         self.worker_id = worker_id
+        note(f"started {worker_id}")
+
+    def terminate(self, reason: object) -> None:
+        note(f"stopped {self.worker_id}: {type(reason).__name__}")
 
     @call
     def whoami(self) -> str:
@@ -73,7 +86,7 @@ class Scenario:
         simulation.holds(self.mesh, JOIN_MS_MAX)
         for name in simulation.names:
             self.ensure(name, EARLY[simulation.names.index(name) :: NODES])
-        for _ in range(self.chance.randint(*FAULTS)):
+        for _ in range(self.chance.randint(*FAULTS_COUNT)):
             self.fault()
             simulation.run_ms(self.chance.randint(*PAUSE_MS))
             self.check_safety()
@@ -87,8 +100,8 @@ class Scenario:
         """Ask at ``name`` for the workers ``ids``."""
 
         async def ask() -> None:
-            for worker_id in ids:
-                await workers.ensure(worker_id, Worker, worker_id, name=names.via(worker_id))
+            asked = (workers.ensure(each, Worker, each, name=names.via(each)) for each in ids)
+            await asyncio.gather(*asked)
 
         self.simulation.run_on(name, ask)
 
@@ -96,18 +109,8 @@ class Scenario:
 
     def fault(self) -> None:
         """Draw one and let it happen."""
-        faults = (
-            self.cut,
-            self.cut,
-            self.cut_one_way,
-            self.crash,
-            self.crash,
-            self.restart,
-            self.stall,
-            self.heal,
-            self.ask,
-        )
-        self.chance.choice(faults)()
+        name = self.chance.choice(FAULTS)
+        getattr(self, name)()
 
     def cut(self) -> None:
         one, other = self._sides()
@@ -117,20 +120,36 @@ class Scenario:
         one, other = self._sides()
         self.simulation.cut(one[:1], other[:1], one_way=True)
 
+    def blip(self) -> None:
+        """A cut too short to be noticed, unless a connection broke by it. Case P02."""
+        self.cut()
+        self.simulation.run_ms(self.chance.randint(1, 100))
+        self.heal()
+
     def _sides(self) -> tuple[list[str], list[str]]:
         shuffled = self.chance.sample(self.simulation.names, NODES)
         size = self.chance.randint(1, NODES // 2)
         return shuffled[:size], shuffled[size:]
 
-    def crash(self) -> None:
+    def crash(self) -> str | None:
         mortal = [name for name in self.simulation.running if name not in (self.witness, self.stalled)]
-        if mortal:
-            self.simulation.crash(self.chance.choice(mortal))
+        if not mortal:
+            return None
+        name = self.chance.choice(mortal)
+        self.simulation.crash(name)
+        return name
 
     def restart(self) -> None:
         off = [name for name in self.simulation.names if name not in self.simulation.running]
         if off:
             self.simulation.restart(self.chance.choice(off))
+
+    def bounce(self) -> None:
+        """A crash and a restart so close that peers may meet the successor before they miss its predecessor."""
+        name = self.crash()
+        if name is not None:
+            self.simulation.run_ms(self.chance.choice([0, 1, 5, 50]))
+            self.simulation.restart(name)
 
     def stall(self) -> None:
         if self.stalled is None:
@@ -169,6 +188,8 @@ class Scenario:
         views = {self.simulation.full_name(name): self.lookups(name) for name in self.simulation.running}
         connected = {self.simulation.full_name(name): self.peers(name) for name in self.simulation.running}
         assert checkers.only_connected_names(connected, views) == []
+        for name, view in views.items():
+            self.simulation.trace.add(short(name), f"knows {summary(view)}")
 
     def mesh(self) -> list[str]:
         return checkers.full_mesh(
@@ -210,16 +231,28 @@ class Scenario:
         return self.simulation.at(name, workers.which_children)
 
 
+def summary(view: dict[Hashable, Pid | None]) -> str:
+    """How many names lead to which node."""
+    owners = Counter(short(pid.node) for pid in view.values() if pid is not None)
+    return " ".join(f"{owner}:{count}" for owner, count in sorted(owners.items()))
+
+
+def world(seed: int) -> Simulation:
+    """The nodes of ``seed``, none started, and the climate it brings."""
+    conditions = random.Random(f"climate {seed}").choice(CLIMATES)
+    return Simulation(seed, NODES, timing=TIMING, conditions=conditions)
+
+
 def run_seed(seed: int, prepare: Callable[[Simulation], None] = lambda _: None) -> str:
     """Run one seed; return the digest of its trace."""
-    with Simulation(seed, NODES, timing=TIMING) as simulation:
+    with world(seed) as simulation:
         prepare(simulation)
         Scenario(simulation).run()
         return simulation.trace.digest()
 
 
 if __name__ == "__main__":
-    with Simulation(int(sys.argv[1]), NODES, timing=TIMING) as simulation:
+    with world(int(sys.argv[1])) as simulation:
         Scenario(simulation).run()
         print(simulation.trace.tail(100_000))
         print(simulation.trace.digest())

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from scenario import Scenario, Worker, run_seed
+from scenario import Scenario, Worker, run_seed, world
 
 from zmqcluster.testing.simulation import Simulation
 
@@ -53,7 +53,7 @@ def test_seed_when_it_fails_then_the_error_carries_its_replay_line() -> None:
 
 def test_scenario_when_a_worker_is_doubled_by_hand_then_it_is_noticed() -> None:
     """The eyes of the scenario are open: a second process of an id, started behind the supervisor's back, is seen."""
-    with Simulation(3, 5) as simulation:
+    with world(3) as simulation:
         scenario = Scenario(simulation)
         scenario.run()
 

@@ -11,7 +11,7 @@ from zmqcluster.runtime.events import NodeDown, NodeUp
 from zmqcluster.runtime.process import receive, register, send, spawn
 from zmqcluster.runtime.process import self as this_process
 from zmqcluster.runtime.timing import Timing
-from zmqcluster.testing import checkers
+from zmqcluster.testing import Conditions, checkers
 from zmqcluster.testing.simulation import Simulation
 
 TIMING = Timing.local()
@@ -21,7 +21,8 @@ JOIN_MS_MAX = 10_000
 
 @pytest.fixture
 def trio() -> Iterator[Simulation]:
-    with Simulation(seed=1, nodes=3) as simulation:
+    # No kernel gives a connection up: what is noticed here is noticed by the nodes.
+    with Simulation(seed=1, nodes=3, conditions=Conditions(gives_up=0)) as simulation:
         for name in simulation.names:
             simulation.start(name)
         simulation.eventually(lambda: mesh(simulation) == [], JOIN_MS_MAX)

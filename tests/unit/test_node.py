@@ -304,7 +304,7 @@ def test_ready_of_an_unknown_node_then_ignored(world: World) -> None:
         node.links.on_control(b"x", b"\x05nonsense")
 
     world.run(ready())
-    assert node.links and len(node.links.peers) == 0 and node.links.counters["control_malformed"] == 1
+    assert node.links and len(node.links.peers) == 0 and node.counters["control_malformed"] == 1
 
 
 # --- leaving
@@ -347,6 +347,25 @@ def test_stop_without_answer_then_bounded(world: World, pair: tuple[Node, Node])
     began_ms = world.loop.now_ms
     world.run(pair[0].stop())
     assert world.loop.now_ms - began_ms <= TIMING.goodbye_ms + 200
+
+
+def test_stop_while_a_connect_waits_for_a_name_then_it_is_answered(world: World) -> None:
+    node = world.node(A)
+    assert node.links
+
+    async def silent_name_server(_: object) -> tuple[str, ...]:
+        await asyncio.sleep(3_600)
+        return ()
+
+    async def stop_meanwhile() -> bool:
+        asked = asyncio.ensure_future(node.connect(B))
+        await asyncio.sleep(0.1)
+        await node.stop()
+        return await asked
+
+    node.links._resolve = silent_name_server
+    assert world.run(stop_meanwhile()) is False
+    assert world.loop.now_ms < 1_000
 
 
 def test_stopped_then_no_use_connects_anew(world: World, pair: tuple[Node, Node]) -> None:
@@ -411,9 +430,9 @@ def test_gossip_of_who_is_not_connected_then_dropped_and_counted(world: World, p
     one.gossip._incarnation = 77
     one.publish("news", 1)
     world.loop.run_ms(5)
-    assert inbox == [] and other.gossip.counters["gossip_foreign"] == 1
+    assert inbox == [] and other.counters["gossip_foreign"] == 1
     other.on_gossip(b"\x63nonsense")
-    assert other.gossip.counters["gossip_malformed"] == 1
+    assert other.counters["gossip_malformed"] == 1
 
 
 def test_gossip_subscriber_dies_then_forgotten(world: World, pair: tuple[Node, Node]) -> None:

@@ -10,7 +10,7 @@ from zmqcluster.errors import ConfigError, UsageError
 from zmqcluster.ids import Pid
 from zmqcluster.runtime.process import receive
 from zmqcluster.runtime.process import self as this_process
-from zmqcluster.testing import Simulation
+from zmqcluster.testing import Simulation, note
 
 
 @pytest.fixture
@@ -76,7 +76,16 @@ def test_crash_then_no_line_of_the_node_runs_again(pair: Simulation) -> None:
     pair.crash("left")
     pair.run_ms(1000)
     assert seen == []
-    assert [entry.node for entry in pair.trace.entries] == ["left", pair.full_name("left")]
+    assert [entry.event for entry in pair.trace.of("left")] == ["start", "crash"]
+
+
+def test_note_when_a_process_makes_it_then_it_is_in_the_trace(pair: Simulation) -> None:
+    async def main() -> None:
+        note("here I am")
+
+    pair.start("left", main)
+    pair.run_ms(1)
+    assert [(entry.node, entry.event) for entry in pair.trace.entries][1:] == [("left", "here I am")]
 
 
 @pytest.mark.parametrize("method", ["node", "crash", "stop"])

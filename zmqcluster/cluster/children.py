@@ -15,12 +15,12 @@ from typing import Any
 
 from zmqcluster import _core
 from zmqcluster.cluster.registry import RegistryVia
-from zmqcluster.core import Call, message
+from zmqcluster.core import message
 from zmqcluster.errors import AlreadyStarted, ConfigError
 from zmqcluster.exits import Kill, NameConflict
 from zmqcluster.ids import Pid
 from zmqcluster.otp.servers import resolve_server
-from zmqcluster.otp.starting import _Start
+from zmqcluster.otp.starting import IGNORED, _Start
 from zmqcluster.protocol.catalogue_messages import StartChild, StopChild
 from zmqcluster.runtime.process import exit, send_after
 from zmqcluster.runtime.reports import reason_of, reason_of_failed_call
@@ -79,7 +79,7 @@ class Processes:
         cls = resolve_server(plan.server)
         name = replace(plan.name, rank=child.rank) if isinstance(plan.name, RegistryVia) else plan.name
         promise = self._scheduler.promise(cls.__name__)
-        start = _Start(cls.__new__(cls), plan.args, plan.kwargs or {}, name, promise, self._supervisor)
+        start = _Start(object.__new__(cls), plan.args, plan.kwargs or {}, name, promise, self._supervisor)
         pid: Pid = self._scheduler.start_server(
             cls._table(),
             start.server,
@@ -89,10 +89,12 @@ class Processes:
             isolated=cls._isolated,
             parent=self._supervisor,
             label=child.id,
+            bound=cls.mailbox_bound,
+            policy=cls.mailbox_policy,
         )
         self._pids[child.run], self._runs[pid] = pid, child.run
         self._shutdown_ms[child.run] = plan.shutdown_ms
-        promise.add_done_callback(lambda promise: self._tell(_outcome(child, pid, promise)))
+        promise.add_done_callback(lambda promise: self._tell(_outcome(child, pid, start)))
 
     def _tell(self, news: Started | Ended) -> None:
         if self._scheduler.is_alive(self._supervisor):
@@ -124,10 +126,10 @@ class Processes:
         return run
 
 
-def _outcome(child: StartChild, pid: Pid, promise: Call) -> Started | Ended:
-    error = promise.exception()
+def _outcome(child: StartChild, pid: Pid, start: _Start) -> Started | Ended:
+    error = start.promise.exception()
     if error is None:
         return Started(child.run, pid)
     if isinstance(error, AlreadyStarted):
         return Ended(child.run, NameConflict(child.id, None, "", error.pid))
-    return Ended(child.run, reason_of_failed_call(error))
+    return Ended(child.run, IGNORED if start.is_ignored else reason_of_failed_call(error))

@@ -29,10 +29,13 @@ from zmqcluster.errors import (
     ConfigError,
     NoConnectionError,
     NoProcessError,
+    Refusal,
     RestartsExceeded,
     ServerExited,
     StartFailed,
+    UsageError,
 )
+from zmqcluster.exits import is_expected
 from zmqcluster.ids import Pid
 from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.gen_server import GenServer, server_name
@@ -84,10 +87,15 @@ class SupervisorServer(Replica):
     """The replica of one cluster supervisor on one node, and the parent of the children that run there."""
 
     def init(self, scope: str, distribution: Placement) -> None:
+        name = replica_name(scope)
+        before: Catalogue | None = _core.current_scheduler().shelf.get(name)
         trap_exits(True)
         self._processes = Processes(_core.self())
         self._catalogue = Catalogue(_core.self(), distribution)
-        self.run_core(replica_name(scope), self._catalogue)
+        self.run_core(name, self._catalogue)
+        if before is not None:
+            # The replica before this one crashed and took its children along: they are taken over, here or elsewhere.
+            self.perform(self._catalogue.learn(list(before.table.children.values()), self.now_ms()))
 
     def handle_call(self, request: Any, caller: Call) -> NoReply:
         match request:
@@ -96,7 +104,7 @@ class SupervisorServer(Replica):
             case Terminate(child_id):
                 self.perform(self._catalogue.terminate(child_id, caller, self.now_ms()))
             case _:
-                super().handle_call(request, caller)
+                raise Refusal(UsageError(f"{self._name} does not answer {request!r}"))
         self.flush_soon()
         return NoReply()
 
@@ -142,7 +150,8 @@ class SupervisorServer(Replica):
                 case Overdue(run):
                     self._processes.kill(run)
         self.perform(self._catalogue.farewell())
-        self.take_down()
+        if is_expected(reason):
+            self.take_down()
 
 
 class ClusterSupervisor:

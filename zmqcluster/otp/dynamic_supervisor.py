@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from zmqcluster import _core
+from zmqcluster._core import Resident
 from zmqcluster._ids import Pid
 from zmqcluster.core import Call, Exit, NoReply, Stop
 from zmqcluster.errors import ConfigError, MaxChildren, NoProcessError, Refusal, StartFailed, SupervisionError
@@ -35,26 +36,43 @@ __all__ = ["DynamicSupervisor"]
 
 UNDEFINED = "undefined"  # the id of every child. Source: DynamicSupervisor.which_children/1
 LATER = NoReply()
+STARTS_MAX = 64  # children of one request that are started before another message is served
 
 Result = Pid | None | SupervisionError
 
 
+@dataclass(frozen=True, slots=True)
+class Order(Resident):
+    """A request to start children."""
+
+    specs: tuple[ChildSpec, ...]
+    is_batch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Results(Resident):
+    """What became of each child of a batch."""
+
+    results: list[Result]
+
+
 @dataclass(slots=True)
-class _Request:
-    """A caller that waits for one child, or for many."""
+class _Request(Resident):
+    """An order under way; ``taken_count`` children of it were launched or refused, ``known_count`` started or failed."""
 
     caller: Call
+    order: Order
     results: list[Result]
-    pending_count: int
-    is_batch: bool
+    taken_count: int = 0
+    known_count: int = 0
 
     def settle(self, position: int, result: Result) -> None:
         self.results[position] = result
-        self.pending_count -= 1
-        if self.pending_count:
+        self.known_count += 1
+        if self.known_count < len(self.results):
             return
-        if self.is_batch:
-            self.caller.reply(self.results)
+        if self.order.is_batch:
+            self.caller.reply(Results(self.results))
         elif isinstance(result, SupervisionError):
             self.caller.fail(result)
         else:
@@ -62,17 +80,15 @@ class _Request:
 
 
 @dataclass(slots=True, eq=False)
-class _Child(ChildEntry):
-    """``request``: who waits for its start, until it has started."""
+class _Starting(ChildEntry):
+    """A child whose init has not returned, or which is to be started again. ``request``: who waits for it."""
 
-    is_starting: bool = True
     request: _Request | None = None
     position: int = 0
 
     def tell(self, result: Result) -> None:
-        request, self.request = self.request, None
-        if request is not None:
-            request.settle(self.position, result)
+        if self.request is not None:
+            self.request.settle(self.position, result)
 
 
 class DynamicSupervisor(GenServer):
@@ -104,7 +120,8 @@ class DynamicSupervisor(GenServer):
         self._within_s = self.max_seconds if max_seconds is None else max_seconds
         self._extra = tuple(self.extra_arguments if extra_arguments is None else extra_arguments)
         _check_limits(self._children_max, self._restarts_max, self._within_s)
-        self._children: dict[Pid, _Child] = {}  # by the pid it has or, if it is restarting, had
+        self._running: dict[Pid, ChildSpec] = {}
+        self._starting: dict[Pid, _Starting] = {}  # by the pid it has or, waiting for a retry, had
         self._bare_specs: dict[tuple[Any, ...], ChildSpec] = {}
         self._restarts: deque[float] = deque()
         trap_exits(True)
@@ -124,53 +141,64 @@ class DynamicSupervisor(GenServer):
     async def start_children(self, children: Iterable[Child]) -> list[Pid | None | SupervisionError]:
         """``start_child`` for many in one request; for those that did not start, its errors are in the list."""
         specs = tuple([child_spec(child) for child in children])
-        result: list[Result] = await self._ask(specs, is_batch=True) if specs else []
-        return result
+        return (await self._ask(specs, is_batch=True)).results if specs else []
 
     def _ask(self, specs: tuple[ChildSpec, ...], *, is_batch: bool) -> Any:
-        return _core.current_scheduler().call(self.dest, (specs, is_batch), None)
+        return _core.current_scheduler().call(self.dest, Order(specs, is_batch), None)
 
     @call
     async def terminate_child(self, pid: Pid) -> None:
         """Stop a child and forget it. Raises NoProcessError when it is none of ours."""
-        child = self._children.get(pid)
-        if child is None:
+        if pid not in self._running and pid not in self._starting:
             raise Refusal(NoProcessError(pid))
-        await self._stop([child])
+        await self._stop([pid])
 
     @call
     def which_children(self) -> list[ChildInfo]:
         """The children in no order; the id of each is ``undefined``."""
-        return [
-            ChildInfo(UNDEFINED, None if child.restarting else child.pid, _state(child), child.spec.kind)
-            for child in self._children.values()
-        ]
+        running = [ChildInfo(UNDEFINED, pid, "running", spec.kind) for pid, spec in self._running.items()]
+        return running + [entry.info() for entry in self._starting.values()]
 
     @call
     def count_children(self) -> dict[str, int]:
         """How many ``specs``, ``active`` (alive), ``supervisors`` and ``workers`` there are."""
-        children = self._children.values()
-        supervisors = sum(child.spec.kind == "supervisor" for child in children)
+        specs = [*self._running.values(), *[entry.spec for entry in self._starting.values()]]
+        supervisors = sum(spec.kind == "supervisor" for spec in specs)
+        restarting = sum(entry.restarting for entry in self._starting.values())
         return {
-            "specs": len(children),
-            "active": sum(not child.restarting for child in children),
+            "specs": len(specs),
+            "active": len(specs) - restarting,
             "supervisors": supervisors,
-            "workers": len(children) - supervisors,
+            "workers": len(specs) - supervisors,
         }
 
     # --- starts
-    def handle_call(self, request: tuple[tuple[ChildSpec, ...], bool], caller: Call) -> NoReply:
+    def handle_call(self, request: Order, caller: Call) -> NoReply:
         """Start children; the answer follows when they have started."""
-        specs, is_batch = request
-        waiting = _Request(caller, [None] * len(specs), len(specs), is_batch)
-        for position, spec in enumerate(specs):
-            if self._children_max is not None and len(self._children) >= self._children_max:
-                waiting.settle(position, MaxChildren(self._children_max))
-                continue
-            pid = launch(spec, *self._extra)
-            kept = self._bare(spec) if spec.restart == "temporary" else spec
-            self._children[pid] = _Child(kept, pid, request=waiting, position=position)
+        self.handle_cast(_Request(caller, request, [None] * len(request.specs)))
         return LATER
+
+    def handle_cast(self, request: _Request) -> None:
+        """Start some of the children of a request, and the rest after the other messages."""
+        first, specs = request.taken_count, request.order.specs
+        request.taken_count = min(first + STARTS_MAX, len(specs))
+        for position in range(first, request.taken_count):
+            spec = specs[position]
+            if self._is_full():
+                request.settle(position, MaxChildren(self._children_max))
+                continue
+            pid, has_started = launch(spec, *self._extra)
+            kept = spec if spec.restart != "temporary" else self._bare(spec)
+            if has_started:
+                self._running[pid] = kept
+                request.settle(position, pid)
+            else:
+                self._starting[pid] = _Starting(kept, pid, False, request, position)
+        if request.taken_count < len(specs):
+            _core.current_scheduler().cast(_core.self(), request)
+
+    def _is_full(self) -> bool:
+        return self._children_max is not None and len(self._running) + len(self._starting) >= self._children_max
 
     def _bare(self, spec: ChildSpec) -> ChildSpec:
         """What is kept of a temporary child, which is never started again: no arguments."""
@@ -183,56 +211,52 @@ class DynamicSupervisor(GenServer):
 
     def handle_info(self, message: Any) -> Stop | None:
         """A child has started, has not, or has ended."""
-        child = self._children.get(message.pid) if isinstance(message, Started | NotStarted | Exit) else None
-        if child is None:
-            return None if isinstance(message, Started | NotStarted | Exit) else super().handle_info(message)
-        if isinstance(message, Started):
-            child.is_starting = child.restarting = False
-            child.tell(child.pid)
-            return None
-        if isinstance(message, NotStarted):
-            return self._not_started(child, message.reason)
-        if child.is_starting:  # what became of its start is on its way
-            send(_core.self(), message)
-            return None
-        return self._ended(child, message.reason)
-
-    def _not_started(self, child: _Child, reason: Any) -> Stop | None:
-        child.is_starting = False
-        if reason == IGNORED:
-            self._forget(child)
-            child.tell(None)
-        elif child.restarting:
-            report("start_error", child, None, reason)
-            type(self).at(_core.self())._retry(child.pid)
-        else:
-            self._forget(child)
-            child.tell(StartFailed(child.spec.server.__name__, reason))
+        match message:
+            case Started(pid) if pid in self._starting:
+                entry = self._starting.pop(pid)
+                self._running[pid] = entry.spec
+                entry.tell(pid)
+            case NotStarted(pid, reason) if pid in self._starting:
+                self._not_started(self._starting[pid], pid, reason)
+            case Exit(pid, reason) if pid in self._running:
+                return self._ended(self._running.pop(pid), pid, reason)
+            case Exit(pid) if pid in self._starting and not self._starting[pid].restarting:
+                send(_core.self(), message)  # what became of its start is on its way
+            case Started() | NotStarted() | Exit():
+                pass  # of a child that was stopped meanwhile
+            case _:
+                super().handle_info(message)
         return None
+
+    def _not_started(self, entry: _Starting, pid: Pid, reason: Any) -> None:
+        if entry.restarting and reason != IGNORED:
+            report("start_error", entry, None, reason)
+            type(self).at(_core.self())._retry(pid)
+            return
+        del self._starting[pid]
+        entry.tell(None if reason == IGNORED else StartFailed(entry.spec.server.__name__, reason))
 
     # --- ends
-    def _ended(self, child: _Child, reason: Any) -> Stop | None:
+    def _ended(self, spec: ChildSpec, pid: Pid, reason: Any) -> Stop | None:
         if not is_expected(reason):
-            report("child_terminated", child, child.pid, reason)
-        if starts_again(child.spec.restart, reason):
-            return self._restart(child)
-        self._forget(child)
-        return None
+            report("child_terminated", ChildEntry(spec, pid), pid, reason)
+        return self._restart(spec) if starts_again(spec.restart, reason) else None
 
     @cast
     def _retry(self, pid: Pid) -> Stop | None:
         """The restart of a child failed: try again, unless it was stopped meanwhile."""
-        child = self._children.get(pid)
-        return None if child is None else self._restart(child)
+        entry = self._starting.pop(pid, None)
+        return None if entry is None else self._restart(entry.spec)
 
-    def _restart(self, child: _Child) -> Stop | None:
+    def _restart(self, spec: ChildSpec) -> Stop | None:
         if not self._may_restart():
-            report("shutdown", child, None, "reached_max_restart_intensity")
+            report("shutdown", ChildEntry(spec), None, "reached_max_restart_intensity")
             return Stop(Shutdown("reached_max_restart_intensity"))
-        self._forget(child)
-        child.pid = launch(child.spec, *self._extra)
-        child.restarting = child.is_starting = True
-        self._children[child.pid] = child
+        pid, has_started = launch(spec, *self._extra)
+        if has_started:
+            self._running[pid] = spec
+        else:
+            self._starting[pid] = _Starting(spec, pid, restarting=True)
         return None
 
     def _may_restart(self) -> bool:
@@ -243,31 +267,26 @@ class DynamicSupervisor(GenServer):
             self._restarts.popleft()
         return len(self._restarts) <= self._restarts_max
 
-    def _forget(self, child: _Child) -> None:
-        if child.pid is not None:
-            self._children.pop(child.pid, None)
-
     async def terminate(self, reason: Any) -> None:
         """Stop all children together."""
-        await self._stop(list(self._children.values()))
+        await self._stop([*self._running, *self._starting])
 
-    async def _stop(self, children: list[_Child]) -> None:
-        by_pid = {child.pid: child for child in children if child.pid is not None}
-        for child in children:
-            self._forget(child)
-        for pid, reason in (await stop_together({pid: _shutdown_s(child) for pid, child in by_pid.items()})).items():
-            child = by_pid[pid]
-            if not is_expected(reason) and not (isinstance(reason, Killed) and child.spec.shutdown_s == 0):
-                report("shutdown_error", child, pid, reason)
+    async def _stop(self, pids: list[Pid]) -> None:
+        specs: dict[Pid, ChildSpec] = {}
+        for pid in pids:
+            entry = self._starting.pop(pid, None)
+            specs[pid] = self._running.pop(pid) if entry is None else entry.spec
+            if entry is not None:
+                entry.tell(StartFailed(entry.spec.server.__name__, Shutdown()))
+        reasons = await stop_together({pid: _shutdown_s(spec) for pid, spec in specs.items()})
+        for pid, reason in reasons.items():
+            spec = specs[pid]
+            if not is_expected(reason) and not (isinstance(reason, Killed) and spec.shutdown_s == 0):
+                report("shutdown_error", ChildEntry(spec, pid), pid, reason)
 
 
-def _state(child: _Child) -> Literal["running", "restarting"]:
-    return "restarting" if child.restarting else "running"
-
-
-def _shutdown_s(child: _Child) -> float | None:
-    seconds = child.spec.shutdown_s
-    return None if seconds is None or isinstance(seconds, str) else seconds
+def _shutdown_s(spec: ChildSpec) -> float | None:
+    return None if isinstance(spec.shutdown_s, str) else spec.shutdown_s
 
 
 def _check_limits(max_children: object, max_restarts: object, max_seconds: object) -> None:

@@ -1,9 +1,8 @@
 """Start a server without waiting for it: how it went comes as a message.
 
-    launch ──> a linked process, at once ──> Started(pid)             its init has returned
+    launch ──> a linked process, at once ──> started                  its init is a plain function, and has returned
+                                         ├─> Started(pid)             its init has returned
                                          └─> NotStarted(pid, reason)  it raised, refused, or its name is taken
-
-Exactly one of the two comes for each launch, unless the launcher has ended.
 """
 
 from __future__ import annotations
@@ -39,8 +38,14 @@ class NotStarted:
     reason: Any
 
 
-def launch(spec: ChildSpec, *extra: Any) -> Pid:
-    """Start the server of ``spec`` as a child of the running process; ``extra`` goes before its arguments."""
+def launch(spec: ChildSpec, *extra: Any) -> tuple[Pid, bool]:
+    """Start the server of ``spec`` as a child of the running process, which is in a plain handler.
+
+    ``extra`` goes before its arguments. A plain init runs here and now.
+
+    Returns:
+        its pid, and whether it has started already; then no message comes.
+    """
     scheduler, parent, cls = _core.current_scheduler(), _core.self(), spec.server
     promise = scheduler.promise(cls.__name__)
     start = _Start(object.__new__(cls), extra + spec.args, dict(spec.kwargs), spec.name, promise, parent)
@@ -54,9 +59,12 @@ def launch(spec: ChildSpec, *extra: Any) -> Pid:
         parent=parent,
         bound=cls.mailbox_bound,
         policy=cls.mailbox_policy,
+        at_once=True,
     )
+    if promise.done() and promise.exception() is None:
+        return pid, True
     promise.add_done_callback(lambda _: scheduler.deliver(parent, _outcome(start, pid)))
-    return pid
+    return pid, False
 
 
 def _outcome(start: _Start, pid: Pid) -> Started | NotStarted:

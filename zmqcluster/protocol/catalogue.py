@@ -292,11 +292,13 @@ class Catalogue:
         ]
 
     def _on_update(self, peer: str, update: Update, now_ms: int) -> list[Effect]:
-        effects: list[Effect] = [Send(peer, Acknowledged(update.number))] if update.number else []
-        merged = [child.id for child in update.children if self.table.merge(child, now_ms)]
-        for child_id in merged:
-            effects += self._settle(child_id, now_ms)
-        return [*effects, *self.flush()]
+        answer: list[Effect] = [Send(peer, Acknowledged(update.number))] if update.number else []
+        return [*answer, *self.learn(update.children, now_ms)]
+
+    def learn(self, children: list[Child], now_ms: int) -> list[Effect]:
+        """Take these rows, and do what follows from them."""
+        merged = [child.id for child in children if self.table.merge(child, now_ms)]
+        return [*(effect for child_id in merged for effect in self._settle(child_id, now_ms)), *self.flush()]
 
     def _on_digest(self, peer: str, digest: int) -> list[Effect]:
         """Compare only tables that have been different and at rest for a whole interval: rows may be on their way."""

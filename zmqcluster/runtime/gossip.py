@@ -11,6 +11,7 @@ message comes after the NodeUp of its node and before its NodeDown. The channel 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ class GossipChannel:
         up: the peers with a session; changed by others.
         deliver: puts a message into the mailbox of a process here.
         on_silent: told of a peer whose beats stopped.
+        counters: the node's, of what went wrong.
     """
 
     def __init__(
@@ -54,14 +56,15 @@ class GossipChannel:
         up: Mapping[str, Introduction],
         deliver: Deliver,
         on_silent: Callable[[str], None],
+        counters: Counter[str],
     ) -> None:
-        self.counters = {"gossip_malformed": 0, "gossip_foreign": 0}
         self._name = name
         self._incarnation = incarnation
         self._transport = transport
         self._up = up
         self._deliver = deliver
         self._on_silent = on_silent
+        self._counters = counters
         self._endpoints: dict[str, str] = {}
         self._subscribers: dict[str, list[Pid]] = {}
         self._membership = Membership(
@@ -111,11 +114,11 @@ class GossipChannel:
         try:
             gossip = decode_gossip(frame)
         except DecodeError:
-            self.counters["gossip_malformed"] += 1
+            self._counters["gossip_malformed"] += 1
             return
         node = self._up.get(gossip.name)
         if node is None or node.incarnation != gossip.incarnation:
-            self.counters["gossip_foreign"] += 1
+            self._counters["gossip_foreign"] += 1
         elif isinstance(gossip, BeatFrame):
             self._perform(self._membership.on_message(gossip.name, Beat(gossip.number, gossip.lag_ms), now_ms))
         else:
@@ -128,7 +131,7 @@ class GossipChannel:
         try:
             message = Gossip(delta.name, delta.topic, decode(delta.message))
         except DecodeError as error:
-            self.counters["gossip_malformed"] += 1
+            self._counters["gossip_malformed"] += 1
             log.warning("%s published under %r what can't be decoded here: %s", delta.name, delta.topic, error)
             return
         for pid in list(subscribers):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
@@ -46,6 +47,7 @@ class Links:
         random: draws epochs.
         resolve: finds where a node may be dialled, from its name.
         watcher: is told of sessions that begin and end.
+        counters: the node's, of what went wrong.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Links:
         random: Random,
         resolve: Resolve,
         watcher: Watcher,
+        counters: Counter[str],
     ) -> None:
         self.own = own
         self.peers = Peers(self._make_session)
@@ -65,7 +68,7 @@ class Links:
         self._timing = timing
         self._random = random
         self._resolve = resolve
-        self._performer = Performer(own.name, self.peers, scheduler, transport, watcher)
+        self._performer = Performer(own.name, self.peers, scheduler, transport, watcher, counters)
         self._loop = asyncio.get_running_loop()
         self._attempts = count(1)
         self._first_uses = Throttle(timing.retry_ms)
@@ -85,10 +88,6 @@ class Links:
     def up(self) -> dict[str, Introduction]:
         """The peers with a session; always the same dict."""
         return self._performer.up
-
-    @property
-    def counters(self) -> dict[str, int]:
-        return self._performer.counters
 
     def now_ms(self) -> int:
         return self._performer.now_ms()
@@ -177,6 +176,7 @@ class Links:
             self._performer.tell(peer, End(steps.STOPPED))
             if peer.resolving:
                 peer.resolving.cancel()
+                self._performer.give_up(peer, "this node stops")
         await self._performer.linger()
 
     async def _flush(self) -> None:

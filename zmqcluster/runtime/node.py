@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random, SystemRandom
@@ -98,7 +99,8 @@ class Node:
         self.links: Links | None = None
         self.gossip: GossipChannel | None = None
         self.link_endpoints: tuple[str, ...] = ()
-        self.counters = {"auth_failed": 0}
+        # What went wrong on the wire: auth_failed refused control_malformed gossip_malformed gossip_foreign
+        self.counters: Counter[str] = Counter()
         self._cluster = cluster
         self._run_dir = run_directory() if self.name and transport is None else None
         self._transport = transport or (self._sockets(self.name, cookie, listen) if self.name else None)
@@ -157,6 +159,7 @@ class Node:
             random=self.random,
             resolve=partial(dial_endpoints, name, self._run_dir),
             watcher=self,
+            counters=self.counters,
         )
         self.gossip = GossipChannel(
             name,
@@ -166,6 +169,7 @@ class Node:
             up=self.links.up,
             deliver=partial(deliver, self.scheduler),
             on_silent=self._on_silent,
+            counters=self.counters,
         )
         self._tick()
         for topology in self.topologies:

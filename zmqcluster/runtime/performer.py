@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -54,19 +54,25 @@ class Watcher(Protocol):
 
 
 class Performer:
-    """Performs the actions of all sessions of the node ``name``."""
+    """Performs the actions of all sessions of the node ``name``; counts what was refused or malformed."""
 
     def __init__(
-        self, name: str, peers: Peers, scheduler: Scheduler, transport: Transport, watcher: Watcher
+        self,
+        name: str,
+        peers: Peers,
+        scheduler: Scheduler,
+        transport: Transport,
+        watcher: Watcher,
+        counters: Counter[str],
     ) -> None:
         self.up: dict[str, Introduction] = {}
         self.all_down = asyncio.Event()
-        self.counters = {"control_malformed": 0, "refused": 0}
         self._name = name
         self._peers = peers
         self._scheduler = scheduler
         self._transport = transport
         self._watcher = watcher
+        self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._actions: deque[tuple[Peer, steps.Action]] = deque()
         self._is_performing = False
@@ -100,7 +106,7 @@ class Performer:
         try:
             return decode_control(frame)
         except DecodeError as error:
-            self.counters["control_malformed"] += 1
+            self._counters["control_malformed"] += 1
             self.warn("malformed", "%s got a malformed control frame: %s", self._name, error)
             return None
 
@@ -204,7 +210,11 @@ class Performer:
 
     def _failed(self, peer: Peer, failed: steps.Failed) -> None:
         log.debug("%s could not connect to %s: %s", self._name, peer.name, failed.problem)
-        self._drop_link(peer, failed.problem)
+        self.give_up(peer, failed.problem)
+
+    def give_up(self, peer: Peer, problem: str) -> None:
+        """Nobody need wait for a session any more."""
+        self._drop_link(peer, problem)
         peer.answer_waiters(False)
 
     def _drop_link(self, peer: Peer, reason: str) -> None:
@@ -214,7 +224,7 @@ class Performer:
             self._scheduler.link_down(link, reason)
 
     def _log_refusal(self, peer: Peer, entry: steps.Log) -> None:
-        self.counters["refused"] += 1
+        self._counters["refused"] += 1
         text = "%s was refused by %s: %s" if entry.by_peer else "%s refused %s: %s"
         refused = entry.refused
         self.warn((peer.name, refused.reason, entry.by_peer), text, self._name, peer.name, refused.detail)

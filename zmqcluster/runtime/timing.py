@@ -25,7 +25,7 @@ class Timing:
         silence_ms: a peer unheard for longer is down: beats that may be lost × beat_ms + the longest delay.
         stalled_ms: a loop that did not turn for longer is stalled: beat_ms, so that it shows within two beats.
         tick_ms: between two turns of the node's clockwork: beat_ms / 4, so that a lag is told to a quarter of a beat.
-        verify_ms: between two checks that the peer still knows the session: silence_ms.
+        verify_ms: between two checks that the peer still knows the session: 3 × silence_ms; what they repair is rare.
         goodbye_ms: how long a leaving node waits for its peers: half of silence_ms, at least 500.
         setup_ms: a handshake that takes longer has failed. Source: OTP net_setuptime.
         retry_ms: before the second attempt to connect; doubled at each failure, with jitter.
@@ -68,7 +68,7 @@ class Timing:
             silence_ms=silence_ms,
             stalled_ms=beat_ms,
             tick_ms=beat_ms // 4,
-            verify_ms=silence_ms,
+            verify_ms=3 * silence_ms,
             goodbye_ms=min(max(500, silence_ms // 2), SETUP_MS_MAX // 2),
         )
 

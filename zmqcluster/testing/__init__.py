@@ -3,7 +3,7 @@
 from zmqcluster.testing import checkers
 from zmqcluster.testing.clock import Deadlock, Livelock, VirtualLoop
 from zmqcluster.testing.network import Conditions
-from zmqcluster.testing.simulation import Simulation
+from zmqcluster.testing.simulation import Simulation, note
 from zmqcluster.testing.trace import Trace
 
-__all__ = ["Conditions", "Deadlock", "Livelock", "Simulation", "Trace", "VirtualLoop", "checkers"]
+__all__ = ["Conditions", "Deadlock", "Livelock", "Simulation", "Trace", "VirtualLoop", "checkers", "note"]

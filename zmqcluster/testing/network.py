@@ -18,7 +18,7 @@ from zmqcluster.testing.clock import VirtualLoop
 from zmqcluster.testing.trace import EVERYBODY, Trace
 from zmqcluster.transport.memory import MemoryNetwork
 
-__all__ = ["Conditions", "SeededFaults", "SimulatedNetwork"]
+__all__ = ["Conditions", "SeededFaults", "SimulatedNetwork", "short"]
 
 Span = tuple[float, float]  # from, to: drawn evenly between
 
@@ -87,8 +87,13 @@ class SeededFaults:
         return low + (high - low) * self._chance.random()
 
 
+def short(name: str) -> str:
+    """The part of a node name by which people call it."""
+    return name.partition("@")[0]
+
+
 class SimulatedNetwork:
-    """The network of a simulation; nodes are called by their full names."""
+    """The network of a simulation; nodes are called by their full names, and in the trace by those before the ``@``."""
 
     def __init__(
         self, loop: VirtualLoop, chance: random.Random, trace: Trace, conditions: Conditions | None = None
@@ -101,7 +106,8 @@ class SimulatedNetwork:
     def cut(self, one: Iterable[str], other: Iterable[str], *, one_way: bool = False) -> None:
         """Let nothing pass from ``one`` to ``other``, nor back unless ``one_way``; in silence, as a pulled cable."""
         sources, targets = sorted(one), sorted(other)
-        self._trace.add(EVERYBODY, f"cut {','.join(sources)} {'->' if one_way else '<->'} {','.join(targets)}")
+        arrow = "->" if one_way else "<->"
+        self._trace.add(EVERYBODY, f"cut {' '.join(map(short, sources))} {arrow} {' '.join(map(short, targets))}")
         routes = [(source, target) for source in sources for target in targets if source != target]
         self.faults.routes_cut.update(routes)
         if not one_way:
@@ -116,23 +122,23 @@ class SimulatedNetwork:
 
     def crash(self, name: str, cell: str) -> None:
         """Kill the node: its callbacks never run again, and its peers' connections end."""
-        self._trace.add(name, "crash")
+        self._trace.add(short(name), "crash")
         self._loop.suspend(cell)
         self.memory.crash(name)
 
     def stall(self, name: str, cell: str) -> None:
         """SIGSTOP: neither the node's loop nor its beats go on; its kernel still takes what is sent."""
-        self._trace.add(name, "stall")
+        self._trace.add(short(name), "stall")
         self._loop.suspend(cell)
         self.memory.stall(name)
 
     def block(self, name: str, cell: str) -> None:
         """The node's loop hangs in a callback; its beats go on, with a growing lag."""
-        self._trace.add(name, "block")
+        self._trace.add(short(name), "block")
         self._loop.suspend(cell)
 
     def resume(self, name: str, cell: str) -> None:
         """End a stall or a block: what fell due meanwhile runs now."""
-        self._trace.add(name, "resume")
+        self._trace.add(short(name), "resume")
         self._loop.resume(cell)
         self.memory.resume(name)

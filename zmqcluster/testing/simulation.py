@@ -22,6 +22,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -30,19 +31,20 @@ from zmqcluster.errors import ConfigError, UsageError
 from zmqcluster.ids import Pid
 from zmqcluster.runtime.events import NodeDown, NodeUp
 from zmqcluster.runtime.node import Node
-from zmqcluster.runtime.process import receive
+from zmqcluster.runtime.process import receive, scheduler
 from zmqcluster.runtime.process import self as this_process
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.testing.clock import VirtualLoop
-from zmqcluster.testing.network import Conditions, SimulatedNetwork
+from zmqcluster.testing.network import Conditions, SimulatedNetwork, short
 from zmqcluster.testing.trace import Trace
 
-__all__ = ["Main", "Simulation"]
+__all__ = ["Main", "Simulation", "note"]
 
 T = TypeVar("T")
 Main = Callable[[], Coroutine[Any, Any, object]]
 
 START_MS_MAX = 10_000.0  # virtual time in which a node starts or stops, and ``run_on`` ends
+SHELF = "zmqcluster.testing.note"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -60,6 +62,13 @@ class Place:
     def cell(self) -> str:
         """Each start of the node is a cell of its own: the dead one never runs again."""
         return f"{self.full_name}#{self.incarnation}"
+
+
+def note(event: str) -> None:
+    """Put ``event`` into the trace, from a process under simulation; elsewhere nothing happens."""
+    add = scheduler().shelf.get(SHELF)
+    if add is not None:
+        add(event)
 
 
 class Simulation:
@@ -125,6 +134,7 @@ class Simulation:
         node = place.node = place.context.copy().run(self._make, place)
         self._nodes.append(node)
         self._finish(place, node.start())
+        node.scheduler.shelf[SHELF] = partial(self.trace.add, name)
         self._spawn(place, self._watch(name, node))
         if place.main is not None:
             self._spawn(place, place.main())
@@ -283,13 +293,12 @@ class Simulation:
 
     async def _watch(self, name: str, node: Node) -> None:
         node.monitor_nodes(this_process())
-        short = {place.full_name: each for each, place in self._places.items()}
         while True:
             match await receive():
                 case NodeUp(peer):
-                    self.trace.add(name, f"node_up {short[peer]}")
+                    self.trace.add(name, f"node_up {short(peer)}")
                 case NodeDown(peer):
-                    self.trace.add(name, f"node_down {short[peer]}")
+                    self.trace.add(name, f"node_down {short(peer)}")
 
 
 def _full_names(nodes: int | Sequence[str]) -> dict[str, str]:
