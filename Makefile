@@ -11,6 +11,9 @@ sources := pyproject.toml setup.py $(wildcard zmqcluster/*.pyx zmqcluster/*.pxd 
 pip := $(python) -m pip install --quiet --disable-pip-version-check
 cores := $(shell getconf _NPROCESSORS_ONLN)
 suites := python3.11 python3.13
+requirements = $(python) -c 'import tomllib; all = tomllib.load(open("pyproject.toml", "rb")); project = all["project"]; \
+	print(*all["build-system"]["requires"], *project["dependencies"], *project["optional-dependencies"]["$(1)"], \
+	sep="\n")' >$(venv)/requirements.txt
 
 .PHONY: help demo test bench bench-core asyncio-suite asyncio-suite-one lint build clean
 .DELETE_ON_ERROR:
@@ -59,17 +62,21 @@ clean:  ## remove the venvs and everything that was built
 
 $(venv)/.python:
 	@path=$$(.ci/python $(PYTHON)) && echo "making $(venv) with $$path" && "$$path" -m venv --clear $(venv)
-	@$(pip) 'setuptools>=68' 'cython>=3.1'
 	@touch $@
 
-# The compile is incremental by itself; the editable install finds everything built and only links the package in.
-$(venv)/.built: $(venv)/.python $(sources)
-	@echo "building the extension (a minute or two the first time)"
-	@{ $(python) setup.py --quiet build_ext --inplace --parallel $(cores) \
-		&& $(pip) --no-build-isolation --editable '.[test]'; } >$(venv)/build.log 2>&1 \
+# What pyproject.toml requires to build, to run and to test, and a path file that leads to this folder. Not an editable
+# install: that compiles everything anew in a temporary folder, here the compile is incremental.
+$(venv)/.required: $(venv)/.python pyproject.toml
+	@$(call requirements,test) && $(pip) -r $(venv)/requirements.txt 2>$(venv)/pip.log || { cat $(venv)/pip.log; exit 1; }
+	@echo '$(CURDIR)' >"$$($(python) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zmqcluster.pth"
+	@touch $@
+
+$(venv)/.built: $(venv)/.required $(sources)
+	@echo "building the extension (about a minute the first time)"
+	@$(python) setup.py build_ext --inplace --parallel $(cores) >$(venv)/build.log 2>&1 \
 		|| { tail -n 40 $(venv)/build.log; echo "the build failed; all of its output: $(venv)/build.log"; exit 1; }
 	@touch $@
 
 $(venv)/.lint: $(venv)/.python pyproject.toml
-	@$(pip) --no-build-isolation --editable '.[lint]' 2>$(venv)/lint.log || { cat $(venv)/lint.log; exit 1; }
+	@$(call requirements,lint) && $(pip) -r $(venv)/requirements.txt 2>$(venv)/pip.log || { cat $(venv)/pip.log; exit 1; }
 	@touch $@

@@ -1,6 +1,6 @@
-# The C rings shown to the garbage collector. Cython sees the fields of a class; the messages in a ring and the processes
-# in the table are behind raw pointers, and a cycle through them (a message that holds its own process) would never be
-# freed. So tp_traverse and tp_clear of the three classes with such pointers are wrapped once, at import.
+# The C rings shown to the garbage collector. Cython sees the fields of a class; the messages in a ring and the
+# processes in the table are behind raw pointers, and a cycle through them (a message that holds its own process) would
+# never be freed. So tp_traverse and tp_clear of the three classes with such pointers are wrapped once, at import.
 
 ctypedef int (*visit_t)(PyObject*, void*) noexcept
 

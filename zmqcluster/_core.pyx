@@ -15,6 +15,7 @@ the receiver waits, a push to the run queue; the loop is entered once per turn, 
     _process.pxi    the process: stepping, serving, ending, and the face it shows to asyncio
     _receive.pxi    what ``await receive(...)`` waits on
     _scheduler.pxi  run queue, timers, process table, names, and the signals between processes
+    _api.pxi        what the running process calls: send, receive, link, monitor, ...
     _link.pxi       envelopes out and in, sessions' epochs and sequence numbers, credit
     _collect.pxi    the C rings shown to the garbage collector
 
@@ -117,5 +118,6 @@ include "_call.pxi"
 include "_process.pxi"
 include "_receive.pxi"
 include "_scheduler.pxi"
+include "_api.pxi"
 include "_link.pxi"
 include "_collect.pxi"

@@ -5,12 +5,14 @@
 #    u8 DATA | u64 epoch | u64 sequence | u64 bytes acked | u64 envelopes acked | envelope ...
 #    envelope:  u32 length | u8 kind | destination | ...      length counts what follows it
 #
-# The destination is the varint id of a process or, with a flag in the kind, its encoded name or the id of an alias. A frame whose
-# sequence is 0 only acknowledges. A frame of an unknown epoch, or from another connection than the session's, is dropped
-# and counted; a gap ends the session. So ZeroMQ's silent redelivery and loss never reach a process.
+# The destination is the varint id of a process or, with a flag in the kind, its encoded name or the id of an alias.
+# A frame whose sequence is 0 only acknowledges. A frame of an unknown epoch, or from another connection than the
+# session's, is dropped and counted; a gap ends the session. So ZeroMQ's silent redelivery and loss never reach a
+# process.
 #
-# Flow: ``out`` collects the turn's envelopes and is sent as the turn's last act, or when it is long. While the socket is
-# full or a window is unacknowledged, ``waiting`` holds what was cut off; above BUFFER_BYTES_MAX a sender gets LinkBusy.
+# Flow: ``out`` collects the turn's envelopes and is sent as the turn's last act, or when it is long. While the socket
+# is full or a window is unacknowledged, ``waiting`` holds what was cut off; above BUFFER_BYTES_MAX a sender gets
+# LinkBusy.
 
 cdef enum:
     DATA = 1
@@ -538,7 +540,8 @@ cdef int receive_frame(Scheduler scheduler, const char* source, size_t source_by
         scheduler.hooks.on_control(source[:source_bytes], frame[:frame_bytes])
         return 0
     link = scheduler.epochs.get(load64(frame + 1)) if frame_bytes >= HEADER_BYTES else None
-    if link is None or <size_t>len(link.source) != source_bytes or memcmp(<const char*>link.source, source, source_bytes):
+    if link is None or <size_t>len(link.source) != source_bytes \
+            or memcmp(<const char*>link.source, source, source_bytes):
         scheduler.foreign_frames += 1
         return 0
     try:

@@ -2,7 +2,7 @@
 
 @cython.final
 cdef class Exit:
-    """An exit signal, as a message to a process that traps exits: ``pid`` ended, or asked us to end, with ``reason``."""
+    """An exit signal, to a process that traps exits: ``pid`` ended, or asked us to end, with ``reason``."""
     __match_args__ = ("pid", "reason")
     cdef readonly object pid
     cdef readonly object reason
@@ -40,7 +40,7 @@ cdef class Down:
 
 
 cdef class Resident:
-    """Base of messages that stay on their node, such as one with a function in it: not copied, refused by every link."""
+    """Base of messages that stay on their node, such as one with a function in it: not copied, refused by links."""
 
 
 @cython.final

@@ -7,7 +7,8 @@
     level 5   [ | | | ... | ]   64 slots of 64^5 ticks
 
 An entry is embedded in what it wakes, which removes it before it goes. Entries of one slot fire in the order of
-adding. An entry is 24 bytes, because every process has one: level and slot share a word with the deadline. Header only: every function is inline. Source: Varghese and Lauck, "Hashed and hierarchical timing wheels".
+adding. An entry is 24 bytes, because every process has one: level and slot share a word with the deadline.
+Header only: every function is inline. Source: Varghese and Lauck, "Hashed and hierarchical timing wheels".
 """
 from libc.stdint cimport uint64_t
 

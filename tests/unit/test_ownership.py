@@ -257,10 +257,10 @@ def test_digest_when_the_stream_is_unknown_then_everything_is_fetched() -> None:
 
 def test_fetch_when_the_log_is_too_short_then_a_snapshot_answers() -> None:
     a, _ = joined(A, B)
-    for number in range(LOG_CHANGES_MAX + 1):
+    for number in range(2 * LOG_CHANGES_MAX):
         a.register(number, pid(A, 1), None, now_ms=0)
 
-    assert isinstance(a.on_message(B, Fetch(a.me, 1), 0)[0].message, Delta)
+    assert isinstance(a.on_message(B, Fetch(a.me, LOG_CHANGES_MAX), 0)[0].message, Delta)
     assert isinstance(a.on_message(B, Fetch(a.me, 0), 0)[0].message, Snapshot)
 
 

@@ -15,6 +15,7 @@ Not for what must never run twice: that needs a majority to agree.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,20 +26,24 @@ from zmqcluster.errors import AlreadyRegistered, ConfigError, EncodeError, NoPro
 from zmqcluster.exits import NameConflict, is_expected
 from zmqcluster.ids import Pid
 from zmqcluster.otp.child_spec import ChildSpec
-from zmqcluster.otp.methods import call
+from zmqcluster.otp.methods import DEFAULT_TIMEOUT_S, call
 from zmqcluster.protocol.entries import exact
 from zmqcluster.protocol.ownership import Conflict, Ownership
-from zmqcluster.runtime.process import exit, is_alive, monitor, trap_exits
+from zmqcluster.runtime.process import Destination, exit, is_alive, monitor, trap_exits
 
 __all__ = ["ClusterRegistry", "RegistryServer", "RegistryVia"]
+
+PREFIX = "zmqcluster.registry:"  # of the local name of every replica
 
 
 class RegistryServer(Replica):
     """The replica of one registry on one node."""
 
+    BATCH_S = 0.001  # a name is seen elsewhere a millisecond later, and many go out together
+
     def init(self, scope: str) -> None:
         self._scope = scope
-        name = replica_name(scope)
+        name = PREFIX + scope
         before = _core.current_scheduler().shelf.get(name)
         core = self._names = Ownership(_core.self())
         trap_exits(True)
@@ -62,7 +67,8 @@ class RegistryServer(Replica):
     def register(self, key: Any, pid: Pid, value: Any, rank: int) -> None:
         """Let ``pid``, a process of this node, hold ``key``."""
         try:
-            encode(value)
+            if value is not None:
+                encode(value)
             if not is_alive(pid):
                 raise NoProcessError(pid)
             self._take(key, pid, value, rank)
@@ -102,7 +108,13 @@ class RegistryVia:
     rank: int = 0
 
     def whereis(self) -> Pid | None:
-        return ClusterRegistry(self.scope).whereis(self.key)
+        try:
+            names = _core.current_scheduler().shelf[PREFIX + self.scope]
+        except KeyError:
+            names = shelved(PREFIX + self.scope)
+        key = self.key
+        entry = names.view.get(key if type(key) is str else exact(key))
+        return None if entry is None else entry.pid
 
     async def register(self, pid: Pid) -> None:
         await ClusterRegistry(self.scope).register(self.key, pid, rank=self.rank)
@@ -124,13 +136,13 @@ class ClusterRegistry:
         if not isinstance(scope, str) or not scope:
             raise ConfigError(f"a registry is named by a non-empty string, not {scope!r}")
         self.scope = scope
-        self._name = replica_name(scope)
+        self._name = PREFIX + scope
 
     def child_spec(self) -> ChildSpec:
         return ChildSpec(self._name, RegistryServer, (self.scope,), name=self._name)
 
-    async def register(self, key: Any, pid: Pid | None = None, value: Any = None, *, rank: int = 0) -> None:
-        """Let ``pid``, by default the running process, hold ``key``.
+    def register(self, key: Any, pid: Pid | None = None, value: Any = None, *, rank: int = 0) -> Awaitable[None]:
+        """``await`` it: let ``pid``, by default the running process, hold ``key``.
 
         Raises:
             AlreadyRegistered: a process holds it, maybe this one.
@@ -140,12 +152,12 @@ class ClusterRegistry:
             CallTimeout: no answer; it may still be registered.
         """
         holder = _core.self() if pid is None else pid
-        await self._replica_of(holder).register(key, holder, value, rank)
+        return self._ask_writer(holder, (key, holder, value, rank), "register")
 
-    async def unregister(self, key: Any, pid: Pid | None = None) -> None:
-        """Free ``key``, held by ``pid``, by default the running process. Raises NotRegistered when it is not."""
+    def unregister(self, key: Any, pid: Pid | None = None) -> Awaitable[None]:
+        """``await`` it: free ``key``, held by ``pid``, by default the running process; else raises NotRegistered."""
         holder = _core.self() if pid is None else pid
-        await self._replica_of(holder).unregister(key, holder)
+        return self._ask_writer(holder, (key, holder), "unregister")
 
     def lookup(self, key: Any) -> tuple[Pid, Any] | None:
         """Return who holds ``key``, and the value it registered, as far as this node knows; no message is sent."""
@@ -154,7 +166,7 @@ class ClusterRegistry:
         except KeyError:
             names = shelved(self._name)
         entry = names.view.get(key if type(key) is str else exact(key))
-        return None if entry is None else (entry[0], entry[1])
+        return None if entry is None else (entry.pid, entry.value)
 
     def whereis(self, key: Any) -> Pid | None:
         """Return who holds ``key``, as far as this node knows."""
@@ -179,14 +191,12 @@ class ClusterRegistry:
     def _names(self) -> Ownership:
         return cast(Ownership, shelved(self._name))
 
-    def _replica_of(self, pid: Pid) -> RegistryServer:
-        """The registry of the process's own node, which alone writes its names."""
-        if pid.node == _core.current_scheduler().node:
-            shelved(self._name)
-            return RegistryServer.at(self._name)
-        return RegistryServer.at((self._name, pid.node))
-
-
-def replica_name(scope: str) -> str:
-    """The local name of the replicas of ``scope``."""
-    return f"zmqcluster.registry:{scope}"
+    def _ask_writer(self, pid: Pid, arguments: tuple[Any, ...], method: str) -> Awaitable[None]:
+        """Call the registry of the process's own node, which alone writes its names."""
+        scheduler = _core.current_scheduler()
+        dest: Destination = (self._name, pid.node)
+        if pid.node == scheduler.node:
+            dest = self._name
+            if dest not in scheduler.shelf:
+                shelved(self._name)
+        return scheduler.call(dest, arguments, DEFAULT_TIMEOUT_S, method)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from zmqcluster import _core
 from zmqcluster.core import message
@@ -75,6 +75,8 @@ def shelved(name: str) -> Any:
 class Replica(GenServer):
     """Base of the hosts; a host's ``init`` makes its core and calls ``run_core``."""
 
+    BATCH_S: ClassVar[float] = 0.0  # two flushes are so far apart at least, where nobody waits for them
+
     def run_core(self, name: str, core: Batched) -> None:
         """Host ``core`` under ``name``, which is also its gossip topic, and let it meet the nodes that are up."""
         scheduler = _core.current_scheduler()
@@ -86,6 +88,7 @@ class Replica(GenServer):
         # A clock that says about the same on all machines, and never goes back.
         self._epoch_s = 0.0 if scheduler.virtual else time.time() - self._loop.time()
         self._is_flush_due = False
+        self._flushed_s = 0.0
         self._timer: Ref | None = None
         self._timer_ms = 0
         self._node.subscribe(name, self._me)
@@ -113,8 +116,12 @@ class Replica(GenServer):
 
     def flush_soon(self) -> None:
         """Flush the core once what is in the mailbox now is done."""
-        if not self._is_flush_due:
-            self._is_flush_due = True
+        if self._is_flush_due:
+            return
+        self._is_flush_due = True
+        if self.BATCH_S and self._loop.time() - self._flushed_s < self.BATCH_S:
+            send_after(self.BATCH_S, self._me, Flush())
+        else:
             send(self._me, Flush())
 
     def on_event(self, event: Any) -> None:
@@ -132,6 +139,7 @@ class Replica(GenServer):
                 self.perform(self._core.on_message(peer, inner, now_ms))
             case Flush():
                 self._is_flush_due = False
+                self._flushed_s = self._loop.time()
                 self.perform(self._core.flush())
             case Tick():
                 self._timer = None

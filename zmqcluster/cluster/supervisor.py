@@ -62,6 +62,7 @@ __all__ = ["ClusterSupervisor", "SupervisorServer"]
 
 S = TypeVar("S", bound=GenServer)
 
+PREFIX = "zmqcluster.supervisor:"  # of the local name of every replica
 RETRY_S = 0.02  # until a child that is on its way from one node to another is asked for again
 
 
@@ -87,7 +88,7 @@ class SupervisorServer(Replica):
     """The replica of one cluster supervisor on one node, and the parent of the children that run there."""
 
     def init(self, scope: str, distribution: Placement) -> None:
-        name = replica_name(scope)
+        name = PREFIX + scope
         before: Catalogue | None = _core.current_scheduler().shelf.get(name)
         trap_exits(True)
         self._processes = Processes(_core.self())
@@ -169,7 +170,7 @@ class ClusterSupervisor:
             raise ConfigError(f"a cluster supervisor is named by a non-empty string, not {scope!r}")
         self.scope = scope
         self.distribution = distribution or Uniform()
-        self._name = replica_name(scope)
+        self._name = PREFIX + scope
 
     def child_spec(self) -> ChildSpec:
         return ChildSpec(
@@ -215,7 +216,7 @@ class ClusterSupervisor:
                     raise RestartsExceeded(child_id, answer.max_restarts, answer.max_restarts_ms / 1000)
                 case Refused():
                     raise StartFailed(server.__name__, answer.reason)
-        return server.at(name if isinstance(name, Via) else cast(Pid, pid))
+        return server.at(cast(Pid, pid) if name is None or isinstance(name, str) else name)
 
     async def terminate(self, child_id: str, *, timeout_s: float = 5.0) -> bool:
         """End the child for good; return whether there was one. It has ended when this returns.
@@ -294,8 +295,3 @@ def _plan(
     )
     encode(plan)  # the mistake is the caller's, wherever the child would start
     return plan
-
-
-def replica_name(scope: str) -> str:
-    """The local name of the replicas of ``scope``."""
-    return f"zmqcluster.supervisor:{scope}"

@@ -15,7 +15,7 @@ import logging
 from typing import Any, ClassVar, Self
 
 from zmqcluster import _core
-from zmqcluster._ids import Pid
+from zmqcluster._ids import Pid, Ref
 from zmqcluster.core import Behaviour, Call
 from zmqcluster.errors import NotRegistered, ServerExited, UsageError
 from zmqcluster.exits import Normal
@@ -144,8 +144,8 @@ class GenServer:
             return dest
         if isinstance(dest, str):
             return _core.current_scheduler().whereis(dest)
-        if isinstance(dest, tuple):
-            raise UsageError("the pid of (name, node) is known on that node only")
+        if isinstance(dest, tuple | Ref):
+            raise UsageError("the pid behind (name, node) or an alias is known on its node only")
         return dest.whereis()
 
     def __repr__(self) -> str:

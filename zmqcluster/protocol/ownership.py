@@ -79,9 +79,13 @@ class Ownership:
         held = self.view.get(name)
         if held is not None and not (held.pid.node != self.me.node and 0 < held.rank < rank):
             raise AlreadyRegistered(key, held.pid)
-        self._own.put(name, Entry(pid, value, self._clock.next(now_ms), rank))
+        entry = Entry(pid, value, self._clock.next(now_ms), rank)
+        self._own.put(name, entry)
         self._held.setdefault(pid, {})[name] = None
-        self._show(name)
+        if held is None:
+            self.view[name] = entry
+        else:
+            self._show(name)
 
     def unregister(self, key: Any, pid: Pid) -> None:
         """Free ``key``.
@@ -123,7 +127,7 @@ class Ownership:
     def flush(self) -> list[Effect]:
         """Tell the others what was written since the last flush; call it once per batch of requests."""
         delta = self._own.unsent()
-        return [] if delta is None else [Broadcast(delta)]
+        return [Broadcast(delta)] if delta is not None and self._copies else []
 
     # --- what the network brings
 

@@ -11,15 +11,12 @@ Source: Syn's one authority for each process. Horde's shared map needs a version
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
-
 from zmqcluster.ids import Pid
 from zmqcluster.protocol.entries import Change, Delta, Digest, Entries, Entry, Key, Snapshot
 
 __all__ = ["Copy", "Stream"]
 
-LOG_CHANGES_MAX = 4_096  # what a copy may miss and still be repaired change by change; beyond it gets a snapshot
+LOG_CHANGES_MAX = 4_096  # what a copy may surely miss and be repaired change by change; beyond it gets a snapshot
 AHEAD_DELTAS_MAX = 64  # deltas a copy keeps while it waits for the ones before; beyond it the repair brings them again
 PART_ENTRIES_MAX = 1_000  # entries in one message of a snapshot, so that other messages pass in between
 
@@ -33,7 +30,7 @@ class Stream:
         self.pid = pid
         self.sequence = 0
         self.entries = Entries()
-        self.log: deque[Change] = deque(maxlen=LOG_CHANGES_MAX)
+        self.log: list[Change] = []
         self._unsent_count = 0
 
     def put(self, key: Key, entry: Entry) -> None:
@@ -46,6 +43,8 @@ class Stream:
 
     def _note(self, change: Change) -> None:
         self.log.append(change)
+        if len(self.log) >= 2 * LOG_CHANGES_MAX:
+            del self.log[:-LOG_CHANGES_MAX]
         self.sequence += 1
         self._unsent_count += 1
 
@@ -60,8 +59,7 @@ class Stream:
         return self._last(missed) if 0 <= missed <= len(self.log) else None
 
     def _last(self, count: int) -> Delta:
-        changes = list(islice(self.log, len(self.log) - count, None))
-        return Delta(self.pid, self.sequence - count + 1, changes)
+        return Delta(self.pid, self.sequence - count + 1, self.log[len(self.log) - count :])
 
     def snapshot(self) -> list[Snapshot]:
         """Return all entries, in parts."""

@@ -4,14 +4,14 @@ A process is a coroutine with a mailbox, isolated from every other: they share n
 works on behalf of the process that runs; sending, spawning and calling work in plain asyncio tasks of a node too.
 
 Destinations: a ``Pid``, the local name of a process (``str``), ``(name, node)``, or a ``Via`` (whatever has a
-``whereis``).
+``whereis``), or a ``Ref`` from ``alias``.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NoReturn, Protocol, cast, overload, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, cast, overload, runtime_checkable
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid, Ref
@@ -21,13 +21,17 @@ from zmqcluster.errors import ConfigError, ProcessExit
 __all__ = [
     "Destination",
     "Via",
+    "alias",
     "cancel_timer",
     "demonitor",
+    "dictionary",
     "exit",
+    "hibernate",
     "is_alive",
     "link",
     "monitor",
     "process_info",
+    "read_timer",
     "receive",
     "register",
     "scheduler",
@@ -39,6 +43,7 @@ __all__ = [
     "spawn_link",
     "spawn_monitor",
     "trap_exits",
+    "unalias",
     "unlink",
     "unregister",
     "whereis",
@@ -54,7 +59,9 @@ class Via(Protocol):
     def unregister(self, pid: Pid) -> Awaitable[None] | None: ...
 
 
-Destination = Pid | str | tuple[str, str] | Via
+Policy = Literal["drop_new", "drop_old", "refuse"]
+Alias = Literal["explicit", "reply"]
+Destination = Pid | str | tuple[str, str] | Ref | Via
 Function = Callable[..., Any]
 
 scheduler: Callable[[], Scheduler] = _core.current_scheduler
@@ -73,14 +80,25 @@ async def _run_plain(function: Function, arguments: tuple[Any, ...]) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-def spawn(function: Function, *arguments: Any, name: str | None = None) -> Pid:
+def spawn(
+    function: Function,
+    *arguments: Any,
+    name: str | None = None,
+    bound: int | None = None,
+    policy: Policy = "drop_new",
+) -> Pid:
     """Start a process that runs ``function(*arguments)``; return its pid at once.
 
+    Args:
+        name: registered before the process runs.
+        bound: messages its mailbox holds at most; None for no bound. Exit and Down messages always go in.
+        policy: what a full mailbox does: ``drop_new``, ``drop_old``, or ``refuse`` (``send`` raises MailboxFull).
     Raises:
         AlreadyRegistered: ``name`` is taken; nothing was started.
-    Source: erlang:spawn/3.
+    Source: erlang:spawn/3; the bound is ours.
     """
-    return cast(Pid, _core.current_scheduler().spawn(_coroutine(function, arguments), name=name))
+    scheduler = _core.current_scheduler()
+    return cast(Pid, scheduler.spawn(_coroutine(function, arguments), name=name, bound=bound, policy=policy))
 
 
 def spawn_link(function: Function, *arguments: Any, name: str | None = None) -> Pid:
@@ -111,10 +129,13 @@ def send(dest: Destination, message: Any) -> None:
     _core.send(dest, message)
 
 
-def receive(match: Callable[[Any], object] | type | None = None, *, timeout_s: float | None = None) -> Awaitable[Any]:
-    """Await the next message, or the first that ``match`` (a type or a predicate) accepts.
+def receive(match: Any = None, *, timeout_s: float | None = None) -> Awaitable[Any]:
+    """Await the next message, or the first that ``match`` accepts. What does not match stays, in its order.
 
-    What does not match stays in the mailbox, in its order. ``timeout_s=0`` only looks.
+    Args:
+        match: a type (its instances), ``...`` (anything), a tuple of such patterns (a tuple of that length, part by
+            part), a function (what it accepts), or any other value (its equal of the same type).
+        timeout_s: 0 only looks; None waits for ever.
 
     Raises:
         TimeoutError: nothing matched within ``timeout_s``; nothing was taken.
@@ -133,9 +154,37 @@ def unlink(pid: Pid) -> None:
     _core.unlink(pid)
 
 
-def monitor(dest: Destination) -> Ref:
-    """Be told with ``Down(ref, object, reason)`` when the process ends, or at once if it is not there."""
-    return _core.monitor(dest)
+def monitor(dest: Destination, *, alias: Alias | None = None) -> Ref:
+    """Be told with ``Down(ref, object, reason)`` when the process ends, or at once if it is not there.
+
+    With ``alias`` the ref is an alias too (see ``alias``), which ``demonitor`` ends.
+    """
+    return _core.monitor(dest, alias)
+
+
+def alias(mode: Alias = "explicit") -> Ref:
+    """An address of this process that can be revoked: what is sent to it after that never reaches the mailbox.
+
+    Args:
+        mode: ``explicit`` lasts until ``unalias``; ``reply`` takes one message.
+    Source: erlang:alias/1.
+    """
+    return _core.alias(mode)
+
+
+def unalias(ref: Ref) -> bool:
+    """End an alias; return whether it was still active."""
+    return _core.unalias(ref)
+
+
+def dictionary() -> dict[Any, Any]:
+    """The dictionary of the running process, for what a library keeps per process; no other process sees it."""
+    return _core.dictionary()
+
+
+def hibernate() -> None:
+    """Give back the memory of the mailbox until the next message comes."""
+    _core.hibernate()
 
 
 @overload
@@ -200,6 +249,11 @@ def send_after(delay_s: float, dest: Destination, message: Any) -> Ref:
 def cancel_timer(ref: Ref) -> float | None:
     """Seconds that were left, or None when it was too late; the message may be in the mailbox already."""
     return _core.current_scheduler().cancel_timer(ref)
+
+
+def read_timer(ref: Ref) -> float | None:
+    """Seconds left, or None when the timer has fired or was cancelled."""
+    return _core.current_scheduler().read_timer(ref)
 
 
 def register(name: str, pid: Pid | None = None) -> None:

@@ -31,7 +31,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_S_MAX = 60.0  # a tree that takes longer to stop is killed
 
 
-def run(main: Main, *arguments: Any, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None, **node: Any) -> Any:
+def run(
+    main: Main,
+    *arguments: Any,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    **node: Any,
+) -> Any:
     """Run ``main(*arguments)`` as the first process of a node, and return what it returns.
 
     Args:
@@ -91,7 +96,7 @@ async def _run_tree(supervisor: Any, arguments: tuple[Any, ...]) -> None:
     while True:
         message: _core.Exit = await _core.receive(_core.Exit)
         if message.pid == tree.pid:
-            if not is_expected(message.reason) or not stopping and message.reason != Normal():
+            if not is_expected(message.reason) or (not stopping and message.reason != Normal()):
                 raise ServerExited(tree, message.reason)
             return
         if not stopping:

@@ -1,0 +1,225 @@
+# The API of a process: each function works on behalf of the process that runs.
+
+cdef inline Process require_running(str what):
+    if running is None:
+        raise NotInProcess(what)
+    return running
+
+
+cdef inline Scheduler here(str what):
+    """The scheduler of the running process, or of the node whose code this is, for plain tasks of a process."""
+    if running is not None:
+        return running.scheduler
+    scheduler = SCHEDULER.get(None)
+    if scheduler is None:
+        raise NotInProcess(what)
+    return <Scheduler>scheduler
+
+
+cdef object resolve(object dest):
+    """The pid behind a Via or a client handle; None when nobody is registered there."""
+    whereis = getattr(dest, "whereis", None)
+    if whereis is None:
+        raise ConfigError(f"{dest!r} is not a destination: use a Pid, a name, (name, node) or a Via")
+    return whereis()
+
+
+def current_scheduler():
+    """The scheduler of the running process or, in a plain task started by one, of its node."""
+    return here("current_scheduler()")
+
+
+def self():
+    """The pid of the running process."""
+    return require_running("self()").pid_of()
+
+
+def send(dest, message):
+    """Send ``message`` to a Pid, a local name, (name, node) or a Via. See runtime.process.send."""
+    here("send()").send(dest, message)
+
+
+def receive(match=None, *, timeout_s=None):
+    """Await the next message, or the first that ``match`` accepts. See runtime.process.receive."""
+    cdef Process process = require_running("receive()")
+    cdef SelectiveReceive receive
+    if match is None and timeout_s is None:
+        if process.receiver is None:
+            process.receiver = Receive.__new__(Receive)
+            process.receiver.process = process
+        return process.receiver
+    if timeout_s is not None and not timeout_s >= 0:
+        raise ConfigError(f"a timeout is None or a number of seconds of at least 0, not {timeout_s!r}")
+    receive = SelectiveReceive.__new__(SelectiveReceive)
+    receive.process = process
+    receive.match = match
+    receive.timeout_s = -1.0 if timeout_s is None else timeout_s
+    return receive
+
+
+def link(Pid pid not None):
+    cdef Process process = require_running("link()")
+    process.scheduler.link_pid(process, pid)
+
+
+def unlink(Pid pid not None):
+    cdef Process process = require_running("unlink()")
+    process.scheduler.unlink_pid(process, pid)
+
+
+def monitor(dest, alias=None):
+    cdef Process process = require_running("monitor()")
+    cdef Ref ref = process.scheduler.monitor(process, dest)
+    if alias is not None:
+        process.scheduler.add_alias(process, ref, is_once(alias))
+    return ref
+
+
+cdef bint is_once(object mode) except -1:
+    if mode == "explicit":
+        return False
+    if mode == "reply":
+        return True
+    raise ConfigError(f"an alias is 'explicit' or 'reply', not {mode!r}")
+
+
+def alias(mode="explicit"):
+    cdef Process process = require_running("alias()")
+    return process.scheduler.add_alias(process, process.scheduler.make_ref(), is_once(mode))
+
+
+def unalias(Ref ref not None):
+    cdef Process process = require_running("unalias()")
+    return process.scheduler.unalias(process, ref)
+
+
+def dictionary():
+    """The dictionary of the running process: for what libraries keep per process."""
+    cdef Process process = require_running("dictionary()")
+    if process.bond().dictionary is None:
+        process.bonds.dictionary = {}
+    return process.bonds.dictionary
+
+
+def hibernate():
+    """Give back the memory of the running process' mailbox until its next message."""
+    cdef Process process = require_running("hibernate()")
+    process.hibernated = 1
+    if process.mailbox.used == 0:
+        ring_clear(&process.mailbox)
+
+
+cdef object copied(object message):
+    """A message as it would arrive on another node; raises as if it had been sent there."""
+    cdef Cast cast
+    if isinstance(message, Resident):
+        return message
+    if type(message) is not Cast:
+        return decode(encode(message))
+    cast = Cast.__new__(Cast)
+    cast.method = (<Cast>message).method
+    cast.request = copied((<Cast>message).request)
+    cast.keywords = decode(encode((<Cast>message).keywords))
+    return cast
+
+
+cdef object describe_frame(object coroutine):
+    frame = getattr(coroutine, "cr_frame", None)
+    return None if frame is None else f"{frame.f_code.co_qualname}:{frame.f_lineno}"
+
+
+def demonitor(Ref ref not None, *, bint flush=False, bint info=False):
+    cdef Process process = require_running("demonitor()")
+    cdef bint was_there = process.scheduler.demonitor(process, ref)
+    cdef uint32_t position = 0
+    cdef PyObject* message
+    process.scheduler.unalias(process, ref)
+    if flush and not was_there:
+        while position < process.mailbox.used:
+            message = ring_at(&process.mailbox, position)
+            if message != NULL and type(<object>message) is Down and (<Down>message).ref == ref:
+                Py_XDECREF(ring_take(&process.mailbox, position))
+                break
+            position += 1
+    return was_there if info else True
+
+
+def trap_exits(bint flag):
+    cdef Process process = require_running("trap_exits()")
+    was = bool(process.trapping)
+    process.trapping = 1 if flag else 0
+    return was
+
+
+def exit_self(reason):
+    """End the running process by a signal to itself; only a process that traps exits goes on."""
+    cdef Process process = require_running("exit()")
+    process.scheduler.exit_signal(process, process.pid_of(), reason, False)
+    if process.dying:
+        raise ProcessExit(process.outcome)
+
+
+def expect_message(timeout_s):
+    """Let the running server be told TIMEOUT when no message comes within ``timeout_s``."""
+    cdef Process process = require_running("expect_message()")
+    process.bond().expected_s = timeout_s
+    process.attention |= EXPECTING
+
+
+def suspend(bint flag):
+    """Let the running server take system calls only, or all messages again; return the old setting."""
+    cdef Process process = require_running("suspend()")
+    was = bool(process.attention & SUSPENDED)
+    if flag:
+        process.attention |= SUSPENDED
+    else:
+        process.attention &= ~SUSPENDED
+    return was
+
+
+def observe(observer):
+    """Tell ``observer(direction, message, value)`` of each message of the running server; None ends it.
+
+    See otp.debug.
+    """
+    cdef Process process = require_running("observe()")
+    process.bond().observer = observer
+    if observer is None:
+        process.attention &= ~OBSERVED
+    else:
+        process.attention |= OBSERVED
+
+
+def observer():
+    """What ``observe`` was given last, or None."""
+    cdef Process process = require_running("observer()")
+    return None if process.bonds is None else process.bonds.observer
+
+
+def become(Behaviour behaviour not None):
+    """Serve the next message with other handlers: the code of the running server was changed."""
+    require_running("become()").behaviour = behaviour
+
+
+def parent():
+    """The parent of the running server, or None."""
+    cdef Process process = require_running("parent()")
+    return None if process.bonds is None else process.bonds.parent
+
+
+def set_parent(Pid pid not None):
+    require_running("set_parent()").bond().parent = pid
+
+
+def set_label(label):
+    """Describe the running process in inspections and reports."""
+    require_running("set_label()").bond().label = label
+
+
+def spawn_task(loop, coroutine, *, name=None, context=None):
+    """Run ``coroutine`` as a Process that stands in for an asyncio Task of ``loop``: a task factory."""
+    cdef Scheduler scheduler = getattr(loop, "_zmqcluster_scheduler", None)
+    if scheduler is None:
+        scheduler = Scheduler(loop)
+        loop._zmqcluster_scheduler = scheduler
+    return scheduler.spawn_task(coroutine, name=name, context=context)
