@@ -30,17 +30,32 @@ def current_scheduler():
 
 
 def self():
-    """The pid of the running process."""
+    """The pid of the running process. Raises NotInProcess elsewhere."""
     return require_running("self()").pid_of()
 
 
 def send(dest, message):
-    """Send ``message`` to a Pid, a local name, (name, node) or a Via. See runtime.process.send."""
+    """Send ``message``; it arrives at most once, after all that this process sent to the same process before.
+
+    Raises:
+        NotRegistered: a local name that nobody has. A pid of a dead process takes the message silently.
+        EncodeError: the message cannot cross the link to another node; the error names the path to the value.
+        LinkBusy: the link is full. MailboxFull: the receiver's mailbox is, and it refuses.
+    """
     here("send()").send(dest, message)
 
 
 def receive(match=None, *, timeout_s=None):
-    """Await the next message, or the first that ``match`` accepts. See runtime.process.receive."""
+    """Await the next message, or the first that ``match`` accepts. What does not match stays, in its order.
+
+    Args:
+        match: a type (its instances), ``...`` (anything), a tuple of such patterns (a tuple of that length, part by
+            part), a function (what it accepts), or any other value (its equal of the same type).
+        timeout_s: 0 only looks; None waits for ever.
+    Raises:
+        TimeoutError: nothing matched within ``timeout_s``; nothing was taken.
+        NotInProcess: not awaited by a process.
+    """
     cdef Process process = require_running("receive()")
     cdef SelectiveReceive receive
     if match is None and timeout_s is None:

@@ -96,7 +96,7 @@ cdef void ring_clear(Ring* ring) noexcept:
     ring.head = 0
 
 
-cdef bint matches(object match, object message) except -1:
+cpdef bint matches(object match, object message) except -1:
     """Whether ``message`` is what a receive waits for.
 
     A type matches its instances, ``...`` matches anything, a tuple matches a tuple of its length part by part, a

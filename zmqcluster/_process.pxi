@@ -253,8 +253,15 @@ cdef class Process(Runnable):
         return 0
 
     cdef int observe(self, str direction, object message, object value) except -1:
-        if not self.is_system(message):
+        global running
+        cdef Process outer = running
+        if self.is_system(message):
+            return 0
+        running = self                              # an async handler returns outside of serve
+        try:
             self.bonds.observer(direction, message, value)
+        finally:
+            running = outer
         return 0
 
     cdef int handle(self, Scheduler scheduler, object message) except -1:

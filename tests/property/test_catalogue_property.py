@@ -35,6 +35,7 @@ from zmqcluster.protocol.children import (
     supersedes,
 )
 from zmqcluster.protocol.effects import Effect, Emit, Reply
+from zmqcluster.protocol.keeper import Keeper
 from zmqcluster.protocol.table import Table
 
 NODES = ("a@h", "b@h", "c@h", "d@h")
@@ -372,11 +373,11 @@ def broken(monkeypatch: Any, owner: type, name: str, replacement: Any) -> bool:
 
 
 def test_model_when_a_duplicate_is_not_stopped_then_it_fails(monkeypatch: Any) -> None:
-    assert broken(monkeypatch, Catalogue, "_stop", lambda self, run, reason: [])
+    assert broken(monkeypatch, Keeper, "_stop", lambda self, run, reason: [])
 
 
 def test_model_when_nobody_takes_over_then_it_fails(monkeypatch: Any) -> None:
-    assert broken(monkeypatch, Catalogue, "_take_over", lambda self, child, now_ms: [])
+    assert broken(monkeypatch, Keeper, "_take_over", lambda self, child, now_ms: [])
 
 
 def test_model_when_answers_do_not_wait_for_another_member_then_it_fails(monkeypatch: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from zmqcluster.exits import Crashed, NameConflict, Normal, Shutdown
 from zmqcluster.ids import Pid
 from zmqcluster.protocol.announcements import UPDATE_CHILDREN_MAX
-from zmqcluster.protocol.catalogue import CONFLICT_MS_MAX, CONFLICT_RETRY_MS, DIGEST_MS, HOPS_MAX, Catalogue
+from zmqcluster.protocol.catalogue import DIGEST_MS, HOPS_MAX, Catalogue
 from zmqcluster.protocol.catalogue_messages import (
     Acknowledged,
     Compare,
@@ -32,6 +32,7 @@ from zmqcluster.protocol.catalogue_messages import (
 )
 from zmqcluster.protocol.children import FAILED, FINISHED, RUNNING, STARTING, TERMINATED, Child, Plan, ended, rank
 from zmqcluster.protocol.effects import Broadcast, Effect, Emit, Reply, Send
+from zmqcluster.protocol.keeper import CONFLICT_MS_MAX, CONFLICT_RETRY_MS
 from zmqcluster.protocol.replicas import Replicas
 from zmqcluster.protocol.table import TOMBSTONE_MS, Table
 

@@ -258,6 +258,31 @@ def test_cut_when_the_kernel_gives_up_then_disconnected_within_it(world: World) 
     assert (b.frames, line.events) == ([], [CONNECTED, DISCONNECTED])
 
 
+def test_cut_when_nothing_is_acknowledged_for_too_long_then_disconnected_but_only_who_sent(world: World) -> None:
+    world.network.unacked_ms_max = 500
+    a, b, line = connected(world)
+    idle = a.dial(b)
+    world.loop.run_ms(5)
+    world.cut((B, A))
+    world.loop.run_ms(1000)
+    line.push(b"1")
+    world.loop.run_ms(499)
+    assert line.events == [CONNECTED]
+    world.loop.run_ms(2)
+    assert (line.events, idle.events, b.frames) == ([CONNECTED, DISCONNECTED], [CONNECTED], [b"1"])
+
+
+def test_cut_when_it_heals_in_time_then_what_was_sent_is_acknowledged(world: World) -> None:
+    world.network.unacked_ms_max = 500
+    _, b, line = connected(world)
+    line.push(b"1")
+    world.cut((A, B))
+    world.loop.run_ms(400)
+    world.cut()
+    world.loop.run_ms(1000)
+    assert (line.events, b.frames) == ([CONNECTED], [b"1"])
+
+
 def test_one_way_cut_when_only_acks_are_lost_then_frames_arrive_until_the_window_is_full(world: World) -> None:
     _, b, line = connected(world)
     world.cut((B, A))

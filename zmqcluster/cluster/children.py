@@ -10,7 +10,7 @@ A thousand children start side by side: none waits for another's init, and the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from zmqcluster import _core
@@ -77,7 +77,7 @@ class Processes:
     def _begin(self, child: StartChild) -> None:
         plan = child.plan
         cls = resolve_server(plan.server)
-        name = replace(plan.name, rank=child.rank) if isinstance(plan.name, RegistryVia) else plan.name
+        name = plan.name.ranked(child.rank) if isinstance(plan.name, RegistryVia) else plan.name
         promise = self._scheduler.promise(cls.__name__)
         start = _Start(object.__new__(cls), plan.args, plan.kwargs or {}, name, promise, self._supervisor)
         pid: Pid = self._scheduler.start_server(

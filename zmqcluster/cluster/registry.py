@@ -116,11 +116,15 @@ class RegistryVia:
         entry = names.view.get(key if type(key) is str else exact(key))
         return None if entry is None else entry.pid
 
-    async def register(self, pid: Pid) -> None:
-        await ClusterRegistry(self.scope).register(self.key, pid, rank=self.rank)
+    def register(self, pid: Pid) -> Awaitable[None]:
+        return ClusterRegistry(self.scope).register(self.key, pid, rank=self.rank)
 
-    async def unregister(self, pid: Pid) -> None:
-        await ClusterRegistry(self.scope).unregister(self.key, pid)
+    def unregister(self, pid: Pid) -> Awaitable[None]:
+        return ClusterRegistry(self.scope).unregister(self.key, pid)
+
+    def ranked(self, rank: int) -> RegistryVia:
+        """Return the same name for a process that takes it from those of a lower rank."""
+        return RegistryVia(self.scope, self.key, rank)
 
 
 class ClusterRegistry:

@@ -64,7 +64,11 @@ Alias = Literal["explicit", "reply"]
 Destination = Pid | str | tuple[str, str] | Ref | Via
 Function = Callable[..., Any]
 
+# The hot ones are the core's own functions, documented there: a Python frame around each would cost as much again.
 scheduler: Callable[[], Scheduler] = _core.current_scheduler
+self: Callable[[], Pid] = _core.self
+send: Callable[[Destination, Any], None] = _core.send
+receive = _core.receive
 
 
 def _coroutine(function: Function, arguments: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
@@ -111,37 +115,6 @@ def spawn_monitor(function: Function, *arguments: Any, name: str | None = None) 
     return cast(
         "tuple[Pid, Ref]", _core.current_scheduler().spawn(_coroutine(function, arguments), monitor=True, name=name)
     )
-
-
-def self() -> Pid:
-    """The pid of the running process. Raises NotInProcess elsewhere."""
-    return _core.self()
-
-
-def send(dest: Destination, message: Any) -> None:
-    """Send ``message``; it arrives at most once, after everything this process sent to the same process before.
-
-    Raises:
-        NotRegistered: a local name that nobody has. A pid of a dead process takes the message silently.
-        EncodeError: the message cannot cross the link to another node; the error names the path to the value.
-        LinkBusy: the link is full.
-    """
-    _core.send(dest, message)
-
-
-def receive(match: Any = None, *, timeout_s: float | None = None) -> Awaitable[Any]:
-    """Await the next message, or the first that ``match`` accepts. What does not match stays, in its order.
-
-    Args:
-        match: a type (its instances), ``...`` (anything), a tuple of such patterns (a tuple of that length, part by
-            part), a function (what it accepts), or any other value (its equal of the same type).
-        timeout_s: 0 only looks; None waits for ever.
-
-    Raises:
-        TimeoutError: nothing matched within ``timeout_s``; nothing was taken.
-        NotInProcess: not awaited by a process.
-    """
-    return _core.receive(match, timeout_s=timeout_s)
 
 
 def link(pid: Pid) -> None:

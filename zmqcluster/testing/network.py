@@ -96,10 +96,16 @@ class SimulatedNetwork:
     """The network of a simulation; nodes are called by their full names, and in the trace by those before the ``@``."""
 
     def __init__(
-        self, loop: VirtualLoop, chance: random.Random, trace: Trace, conditions: Conditions | None = None
+        self,
+        loop: VirtualLoop,
+        chance: random.Random,
+        trace: Trace,
+        conditions: Conditions | None = None,
+        *,
+        unacked_ms_max: float | None = None,
     ) -> None:
         self.faults = SeededFaults(chance, conditions or Conditions())
-        self.memory = MemoryNetwork(loop, self.faults)
+        self.memory = MemoryNetwork(loop, self.faults, unacked_ms_max=unacked_ms_max)
         self._loop = loop
         self._trace = trace
 

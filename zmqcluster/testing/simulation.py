@@ -93,7 +93,9 @@ class Simulation:
         self._nodes: list[Node] = []  # all that ever ran
         # A stream of its own: what a test draws does not change the weather.
         weather = random.Random(f"weather {seed}")
-        self.network = SimulatedNetwork(self.loop, weather, self.trace, conditions)
+        self.network = SimulatedNetwork(
+            self.loop, weather, self.trace, conditions, unacked_ms_max=self.timing.silence_ms
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

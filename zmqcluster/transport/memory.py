@@ -32,7 +32,13 @@ BEAT = struct.Struct(">QI")  # number, lag_ms
 
 
 class MemoryNetwork(Wiring):
-    """The wires between the transports of one loop."""
+    """The wires between the transports of one loop.
+
+    Args:
+        faults: decides what goes wrong; by default nothing does.
+        window_frames: in flight on one connection.
+        unacked_ms_max: after so long without acknowledgement a kernel ends its connection; None: never.
+    """
 
     def __init__(
         self,
@@ -40,8 +46,9 @@ class MemoryNetwork(Wiring):
         faults: Faults | None = None,
         *,
         window_frames: int = WINDOW_FRAMES_MAX,
+        unacked_ms_max: float | None = None,
     ) -> None:
-        super().__init__(loop, faults or Calm(), window_frames)
+        super().__init__(loop, faults or Calm(), window_frames, unacked_ms_max)
         self.context = copy_context()  # for what goes on while a node's own code does not
         self.subscriptions: dict[str, dict[MemoryTransport, Subscription]] = {}  # gossip endpoint -> subscribers
         self._transports: dict[str, MemoryTransport] = {}  # link endpoint -> who is open there

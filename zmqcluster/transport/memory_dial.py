@@ -44,10 +44,13 @@ class Machine(Protocol):
 class Wiring:
     """Who listens where, and which machines packets can reach: shared by all dials of one wiring."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, faults: Faults, window_frames: int) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, faults: Faults, window_frames: int, unacked_ms_max: float | None
+    ) -> None:
         self.loop = loop
         self.faults = faults
         self.window_frames = window_frames
+        self.unacked_ms_max = unacked_ms_max
         self.dials: dict[MemoryDial, None] = {}
         self.connections: dict[Connection, None] = {}  # also those that only still carry what is in flight
         self.listeners: dict[str, Machine] = {}  # link endpoint -> who listens
@@ -88,8 +91,20 @@ class Connection:
         self._wiring = wiring
         self._was_cut = False
         self._give_up: asyncio.TimerHandle | None = None
+        self._user_timeout: asyncio.TimerHandle | None = None
         acceptor.incoming[self.source] = self
         wiring.connections[self] = None
+
+    def push(self, frame: bytes) -> None:
+        """Send to the acceptor."""
+        self.forward.push(frame)
+        if self._was_cut:
+            self._await_ack()
+
+    def _await_ack(self) -> None:
+        """The dialler's kernel gives up what nobody acknowledges for too long. Source: TCP_USER_TIMEOUT."""
+        if self._user_timeout is None and self._wiring.unacked_ms_max is not None:
+            self._user_timeout = self._break_after(self._wiring.unacked_ms_max)
 
     def _deliver(self, frames: list[bytes]) -> None:
         if self._acceptor.incoming.get(self.source) is not self:
@@ -131,6 +146,7 @@ class Connection:
     def broken(self) -> None:
         """Both kernels gave the connection up."""
         self._stop()
+        self._stop_giving_up()
         self._forget()
         self._dial.lost(self)
 
@@ -144,14 +160,16 @@ class Connection:
         was_cut, self._was_cut = self._was_cut, is_cut
         faults = self._wiring.faults
         if is_cut and not was_cut:
-            self._break_after(faults.gives_up_ms())
+            self._give_up = self._break_after(faults.gives_up_ms())
+            if self.forward.unacked_count:
+                self._await_ack()
         elif was_cut and not is_cut:
             self._stop_giving_up()
             if faults.outlives_cut():
                 self._release()
             else:
                 self._stop()
-                self._break_after(faults.notice_ms())
+                self._give_up = self._break_after(faults.notice_ms())
         elif is_cut:
             self._release()
 
@@ -161,14 +179,16 @@ class Connection:
         self.backward.release(pause_ms)
         self._dial.drained()
 
-    def _break_after(self, ms: float | None) -> None:
-        if ms is not None:
-            self._give_up = self._wiring.loop.call_later(ms / 1000, self.broken, context=self._dial.context)
+    def _break_after(self, ms: float | None) -> asyncio.TimerHandle | None:
+        if ms is None:
+            return None
+        return self._wiring.loop.call_later(ms / 1000, self.broken, context=self._dial.context)
 
     def _stop_giving_up(self) -> None:
-        if self._give_up is not None:
-            self._give_up.cancel()
-            self._give_up = None
+        for timer in (self._give_up, self._user_timeout):
+            if timer is not None:
+                timer.cancel()
+        self._give_up = self._user_timeout = None
 
 
 class MemoryDial:
@@ -244,7 +264,7 @@ class MemoryDial:
         if connection is None or connection.forward.unacked_count >= self.wiring.window_frames:
             self._is_full = True
             return False
-        connection.forward.push(frame)
+        connection.push(frame)
         return True
 
     def _tell(self, event: DialEvent) -> None:
