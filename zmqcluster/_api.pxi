@@ -72,6 +72,36 @@ def receive(match=None, *, timeout_s=None):
     return receive
 
 
+def coroutine_of(function, tuple arguments not None):
+    """What a process that runs ``function(*arguments)`` steps; a plain function is called in the process."""
+    if PyFunction_Check(function) and (<object>PyFunction_GET_CODE(function)).co_flags & CO_COROUTINE:
+        return function(*arguments)
+    if asyncio.iscoroutinefunction(function):
+        return function(*arguments)
+    if not callable(function):
+        raise ConfigError(f"spawn takes a function and its arguments, not {function!r}")
+    return run_plain(function, arguments)
+
+
+async def run_plain(function, arguments):
+    result = function(*arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+def spawn(function, *arguments, str name=None, bound=None, str policy not None="drop_new"):
+    """Start a process that runs ``function(*arguments)``; return its pid at once.
+
+    Args:
+        name: registered before the process runs.
+        bound: messages its mailbox holds at most; None for no bound. Exit and Down messages always go in.
+        policy: what a full mailbox does: ``drop_new``, ``drop_old``, or ``refuse`` (``send`` raises MailboxFull).
+    Raises:
+        AlreadyRegistered: ``name`` is taken; nothing was started.
+    Source: erlang:spawn/3; the bound is ours.
+    """
+    return here("spawn()").start(coroutine_of(function, arguments), False, False, name, None, bound, policy)
+
+
 def link(Pid pid not None):
     cdef Process process = require_running("link()")
     process.scheduler.link_pid(process, pid)
@@ -214,6 +244,11 @@ def observer():
 def become(Behaviour behaviour not None):
     """Serve the next message with other handlers: the code of the running server was changed."""
     require_running("become()").behaviour = behaviour
+
+
+def is_ending():
+    """Whether the running process was told to end: what runs now is its unwinding."""
+    return bool(require_running("is_ending()").dying)
 
 
 def parent():

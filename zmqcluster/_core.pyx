@@ -16,6 +16,7 @@ the receiver waits, a push to the run queue; the loop is entered once per turn, 
     _receive.pxi    what ``await receive(...)`` waits on
     _scheduler.pxi  run queue, timers, process table, names, and the signals between processes
     _api.pxi        what the running process calls: send, receive, link, monitor, ...
+    _methods.pxi    call and cast, and the typed methods of servers
     _link.pxi       envelopes out and in, sessions' epochs and sequence numbers, credit
     _collect.pxi    the C rings shown to the garbage collector
 
@@ -38,6 +39,7 @@ from zmqcluster._wheel cimport Entry, Wheel, entry_due, wheel_add, wheel_next, w
 
 import asyncio
 import contextvars
+import inspect
 import sys
 from asyncio import CancelledError, InvalidStateError
 
@@ -46,7 +48,7 @@ from zmqcluster._codec import decode, encode
 from zmqcluster.errors import (
     AlreadyRegistered, CallingSelf, CallRefused, CallTimeout, ClusterError, ConfigError, DecodeError, EncodeError,
     FrameTooLarge, InternalError, LinkBusy, MailboxFull, NoConnectionError, NoProcessError, NoSuchMethod, NotInProcess,
-    NotRegistered, ProcessExit, Refusal, ServerExited,
+    NotRegistered, ProcessExit, Refusal, ServerExited, UsageError,
 )
 from zmqcluster.exits import Kill, Killed, NoConnection, NoProcess, Normal, Shutdown
 
@@ -70,6 +72,9 @@ cdef extern from "Python.h":
     PyObject* PyTuple_GET_ITEM(object, Py_ssize_t)
     Py_ssize_t PyTuple_GET_SIZE(object)
     bint PyCoro_CheckExact(object)
+    bint PyFunction_Check(object)
+    PyObject* PyFunction_GET_CODE(object)
+    int CO_COROUTINE
     ctypedef struct PyTypeObject:
         pass
 
@@ -119,5 +124,6 @@ include "_process.pxi"
 include "_receive.pxi"
 include "_scheduler.pxi"
 include "_api.pxi"
+include "_methods.pxi"
 include "_link.pxi"
 include "_collect.pxi"

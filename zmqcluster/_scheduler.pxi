@@ -79,6 +79,7 @@ cdef class Scheduler(Inlet):
     cdef uint8_t scheduled
     cdef readonly bint virtual
     cdef public bint copy_messages      # through the codec, as if every process were on another node
+    cdef public object birth_observer   # called with the Pid of each process and the Ref of each timer that starts
     cdef uint64_t turn_ns_max
     cdef uint32_t server_messages_max
     cdef uint32_t receives_max
@@ -262,6 +263,8 @@ cdef class Scheduler(Inlet):
         later.ref = self.make_ref()
         self.timers[later.ref] = later
         self.arm(later, delay_s)
+        if self.birth_observer is not None:
+            self.birth_observer(later.ref)
         return later.ref
 
     def cancel_timer(self, Ref ref not None):
@@ -374,6 +377,10 @@ cdef class Scheduler(Inlet):
     def spawn(self, coroutine, *, bint link=False, bint monitor=False, str name=None, label=None, bound=None,
               str policy not None="drop_new"):
         """Start a process that runs ``coroutine``; return its pid, or (pid, ref) with ``monitor``."""
+        return self.start(coroutine, link, monitor, name, label, bound, policy)
+
+    cdef object start(self, object coroutine, bint link, bint monitor, str name, object label, object bound,
+                      str policy):
         cdef Process process = self.new_process()
         try:
             if name is not None:
@@ -433,6 +440,8 @@ cdef class Scheduler(Inlet):
     cdef object admit(self, Process process, bint link, bint monitor, str name, object label, bint at_once=False):
         cdef Pid pid = process.pid_of()
         cdef Ref ref = None
+        if self.birth_observer is not None:
+            self.birth_observer(pid)
         if label is not None:
             process.bond().label = label
         if name is not None:
@@ -591,7 +600,7 @@ cdef class Scheduler(Inlet):
         """Send ``message`` from outside of any process."""
         self.send(dest, message)
 
-    def call(self, dest, request, timeout_s, str method=None, dict keywords=None):
+    cpdef Call call(self, dest, request, timeout_s, str method=None, dict keywords=None):
         """Put a request to ``dest``; the returned Call is awaited for the reply.
 
         Raises:
@@ -642,7 +651,7 @@ cdef class Scheduler(Inlet):
             self.arm(call, call.timeout_s)
         return 0
 
-    def cast(self, dest, request, str method=None, dict keywords=None):
+    cpdef cast(self, dest, request, str method=None, dict keywords=None):
         """Put a request to ``dest`` without waiting for anything; nobody there is no error."""
         cdef Cast cast = Cast.__new__(Cast)
         cast.request = request

@@ -42,6 +42,7 @@ __all__ = [
     "Refusal",
     "RegistrationError",
     "RemoteProtocolError",
+    "RequestFailed",
     "RestartsExceeded",
     "ServerExited",
     "StartFailed",
@@ -291,6 +292,14 @@ class CallRefused(ProcessError):
     server: Any
     kind: str
     text: str
+
+
+class RequestFailed(ProcessError):
+    """The request {0.label!r} failed: {0.error}. The collection goes on without it."""
+
+    FIELDS = ("label", "error")
+    label: Any
+    error: Exception
 
 
 class CallbackFailed(ProcessError):

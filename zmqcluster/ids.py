@@ -6,12 +6,14 @@ A node's identity is its full name as given, ``name@host`` or ``name@host:port``
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
+from typing import Protocol, runtime_checkable
 
 from zmqcluster._ids import Pid, Ref
 from zmqcluster.core import register_str
 from zmqcluster.errors import ConfigError
 
-__all__ = ["NodeName", "Pid", "Ref"]
+__all__ = ["Destination", "NodeName", "Pid", "Ref", "Via"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.\-]{1,253}")
@@ -66,6 +68,20 @@ register_str(NodeName)  # in messages a name is a plain string
 def _split_address(address: str) -> tuple[str, str | None]:
     if address.startswith("["):
         host, bracket, rest = address.partition("]")
-        return host + bracket, rest[1:] if rest.startswith(":") else None if not rest else rest
+        if rest and not rest.startswith(":"):
+            return address, None  # which is no host
+        return host + bracket, (rest[1:] if rest else None)
     host, colon, port = address.partition(":")
     return host, port if colon else None
+
+
+@runtime_checkable
+class Via(Protocol):
+    """A name kept by a registry: what ``name=`` and every destination accept."""
+
+    def whereis(self) -> Pid | None: ...
+    def register(self, pid: Pid) -> Awaitable[None] | None: ...
+    def unregister(self, pid: Pid) -> Awaitable[None] | None: ...
+
+
+Destination = Pid | str | tuple[str, str] | Ref | Via

@@ -46,6 +46,9 @@ def report(run: Run, donations: list[Donation], log_folder: Path) -> int:
     problems = list(run.problems)
     if len(run.zakat_of) < run.total:
         problems.append(f"{run.total - len(run.zakat_of):,} donations are not finished")
+    away = [donor for donor, at in run.failovers.items() if at is None]
+    if away:
+        problems.append(f"{len(away):,} workers of the dead node do not run again, among them {', '.join(away[:5])}")
     if answered != expected:
         problems.append("the zakat differs from the file")
     for problem in problems:

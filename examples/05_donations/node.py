@@ -18,8 +18,9 @@ import zmqcluster as zc
 from zmqcluster import telemetry
 
 NAMES, WORKERS = zc.ClusterRegistry("donations.names"), zc.ClusterSupervisor("donations.workers")
-RETRIED = (zc.ServerExited, zc.NoProcessError, zc.NoConnectionError, zc.NotRegistered, zc.CallTimeout)
+RETRIED = (zc.ServerExited, zc.NoProcessError, zc.NoConnectionError, zc.CallTimeout, zc.StartFailed)
 PAUSE_S = 0.02  # between two tries; a failover takes about this long
+TRIES_MAX = 1_000
 
 
 class Reports:
@@ -49,15 +50,18 @@ class Door:
     async def donate(self, donation_id: str, donor: str, amount: Decimal) -> None:
         """Have one donation processed; try again as long as its worker is on the way from a dead node to another."""
         failures: list[str] = []
-        while True:
+        while len(failures) < TRIES_MAX:
             try:
                 zakat = await self._process(donor, amount)
-                break
             except RETRIED as error:
                 failures.append(type(error).__name__)
                 await asyncio.sleep(PAUSE_S)
-        pid = NAMES.whereis(donor)
-        self.reports.add("finished", id=donation_id, zakat=str(zakat), node=pid.node if pid else "", failures=failures)
+            else:
+                pid = NAMES.whereis(donor)
+                node = pid.node if pid else ""
+                self.reports.add("finished", id=donation_id, zakat=str(zakat), node=node, failures=failures)
+                return
+        self.reports.add("failed", id=donation_id, donor=donor, failures=failures)
 
     async def _process(self, donor: str, amount: Decimal) -> Decimal:
         name = NAMES.via(donor)

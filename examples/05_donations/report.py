@@ -63,10 +63,11 @@ def table(run: Run) -> list[str]:
 def _times(run: Run) -> Iterator[tuple[str, str]]:
     heard = sorted((name.partition("@")[0], (at - run.killed_at) * 1000) for name, at in run.nodedown_at.items())
     yield "kill to nodedown", ", ".join(f"{ms:.1f} ms on {name}" for name, ms in heard)
-    back = [at for at in run.failovers.values() if at is not None]
+    failovers = run.failovers
+    back = [at for at in failovers.values() if at is not None]
     if back:
         ms = (max(back) - run.killed_at) * 1000
-        yield "kill to all workers back", f"{ms:.0f} ms; {len(back):,} of {len(run.failovers):,} run elsewhere"
+        yield "kill to all workers back", f"{ms:.0f} ms; {len(back):,} of {len(failovers):,} run elsewhere"
     errors = ", ".join(f"{count:,} {name}" for name, count in run.retried.most_common())
     yield "calls retried", f"{run.retried.total():,}{f' ({errors})' if errors else ''}"
     seconds, count = run.finished_at - run.hurried_at, run.total - run.hurried_from

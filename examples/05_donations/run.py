@@ -79,7 +79,6 @@ class Run:
         self.victim: NodeProcess | None = None
         self.started_at = self.killed_at = self.hurried_at = self.finished_at = 0.0
         self.nodedown_at: dict[str, float] = {}  # survivor -> when it knew
-        self.failovers: dict[str, float | None] = {}
         self.problems: list[str] = []
 
     # --- what the nodes report
@@ -93,6 +92,8 @@ class Run:
                 self._on_nodedown(node, name, at)
             case {"event": "ready"}:
                 self.ready_count += 1
+            case {"event": "failed", "id": donation_id, "donor": donor, "failures": failures}:
+                self.problems.append(f"{donation_id} of {donor} failed {len(failures)} times, last with {failures[-1]}")
 
     def on_end(self, node: NodeProcess) -> None:
         """A node is gone: what it had in hand goes to the other doors."""
@@ -122,6 +123,12 @@ class Run:
     # --- what the run does
     async def perform(self) -> None:
         """Wait for the cluster, bring every donation through, and wait until the dead node's workers run again."""
+        try:
+            await self._perform()
+        finally:
+            self.finished_at = time.monotonic()
+
+    async def _perform(self) -> None:
         while self.ready_count < len(self.nodes) and not self.problems:
             await asyncio.sleep(TICK_S)
         self.started_at = time.monotonic()
@@ -131,12 +138,15 @@ class Run:
             self._hurry_if_due()
             given += self._feed(self._due(given))
             await asyncio.sleep(0.001 if self.hurried_at else TICK_S)
-        self.finished_at = time.monotonic()
+
+    @property
+    def failovers(self) -> dict[str, float | None]:
+        """The workers that died with the killed node, each with when it ran again, None: not yet."""
+        return self.starts.failovers(self.victim.name, self.killed_at) if self.victim else {}
 
     def _is_complete(self) -> bool:
         if len(self.zakat_of) < self.total or self.victim is None or self.victim.alive:
             return False
-        self.failovers = self.starts.failovers(self.victim.name, self.killed_at)
         return None not in self.failovers.values() and len(self.nodedown_at) == len(self.nodes) - 1
 
     def _kill_if_due(self) -> None:

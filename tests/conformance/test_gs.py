@@ -136,7 +136,9 @@ def test_GS_02_init_that_raises_is_told_with_its_exception(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("link", [True, False])
-def test_GS_04_start_that_takes_too_long_fails_in_time_and_leaves_nothing(link: bool) -> None:
+def test_GS_04_start_that_takes_too_long_fails_in_time_and_leaves_nothing(
+    link: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """Source: gen_server_SUITE:start."""
     pids: list[zc.Pid] = []
 
@@ -157,6 +159,7 @@ def test_GS_04_start_that_takes_too_long_fails_in_time_and_leaves_nothing(link: 
         assert await arriving(1) == []
 
     run(main)
+    assert caplog.records == []
 
 
 def test_GS_05_start_with_a_taken_name_names_the_holder_and_runs_no_init() -> None:

@@ -16,6 +16,7 @@ from zmqcluster.ids import Pid
 from zmqcluster.protocol.announcements import Announcements
 from zmqcluster.protocol.catalogue import DIGEST_MS, Catalogue
 from zmqcluster.protocol.catalogue_messages import (
+    ChildFailed,
     Elsewhere,
     Found,
     Later,
@@ -209,7 +210,7 @@ class World:
                 self.note(node, client, value)
                 client.on_answer(node, hops, value)
             case _:
-                assert isinstance(effect, Emit) and isinstance(effect.event, ReplicaJoined)
+                assert isinstance(effect, Emit) and isinstance(effect.event, ReplicaJoined | ChildFailed)
 
     def later(self, node: str, event: Any, *args: Any) -> None:
         core = self.network.cores[node]

@@ -34,8 +34,8 @@ NODES = 5
 IDS = [f"w{number:02}" for number in range(100)]
 NAMED = [each for each in IDS if not each.endswith("7")]  # a name ends a double too: without one, others must
 EARLY, LATE = IDS[:80], IDS[80:]  # ensured before the faults, and during them
-FAULTS = ["cut", "cut", "cut_one_way", "blip", "crash", "crash", "restart", "bounce", "stall", "heal", "ask"]
-FAULTS_COUNT = (4, 8)  # in a run
+FAULTS = ["cut", "cut", "cut_one_way", "blip", "reset", "crash", "crash", "restart", "bounce", "stall", "heal", "ask"]
+FAULTS_COUNT = (3, 7)  # in a run
 PAUSE_MS = (50, 1_200)  # between two
 TIMING = Timing.of(200, beats_lost=4, delay_ms=200)
 CLIMATES = [
@@ -133,6 +133,10 @@ class Scenario:
         self.cut()
         self.simulation.run_ms(self.chance.randint(1, 100))
         self.heal()
+
+    def reset(self) -> None:
+        """A connection breaks, the network is whole."""
+        self.simulation.reset(*self.chance.sample(self.simulation.names, 2))
 
     def _sides(self) -> tuple[list[str], list[str]]:
         shuffled = self.chance.sample(self.simulation.names, NODES)

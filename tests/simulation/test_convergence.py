@@ -16,12 +16,14 @@ from zmqcluster.testing.simulation import Simulation
 HERE = Path(__file__).parent
 
 
+@pytest.mark.usefixtures("quiet")
 def test_workers_after_faults_and_heal_then_each_runs_once_and_is_found(seeds: Iterable[int]) -> None:
     for seed in seeds:
         assert run_seed(seed)
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("quiet")
 def test_workers_after_faults_and_heal_soak(soak_seeds: Iterable[int]) -> None:
     for seed in soak_seeds:
         assert run_seed(seed)
@@ -51,6 +53,7 @@ def test_seed_when_it_fails_then_the_error_carries_its_replay_line() -> None:
     assert "a            start" in note
 
 
+@pytest.mark.usefixtures("quiet")
 def test_scenario_when_a_worker_is_doubled_by_hand_then_it_is_noticed() -> None:
     """The eyes of the scenario are open: a second process of an id, started behind the supervisor's back, is seen."""
     with world(3) as simulation:

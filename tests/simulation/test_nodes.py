@@ -103,6 +103,14 @@ def test_one_way_cut_then_both_sides_agree_and_do_not_flap(trio: Simulation) -> 
     trio.eventually(lambda: mesh(trio) == [], JOIN_MS_MAX)
 
 
+def test_reset_of_one_connection_then_down_on_both_sides_and_a_new_session(trio: Simulation) -> None:
+    trio.reset("a", "b")
+    trio.run_ms(1_000)
+    assert views(trio) == ["bc", "ac", "ab"]
+    downs = sorted((entry.node, entry.event) for entry in trio.trace.entries if "down" in entry.event)
+    assert downs == [("a", "node_down b"), ("b", "node_down a")]
+
+
 async def numbering(target: tuple[str, str], pause_s: float = 0.01) -> None:
     number = 0
     while True:
@@ -147,3 +155,15 @@ def test_messages_under_faults_then_each_session_brings_a_run_without_gap(seed: 
         assert checkers.alternating(simulation.trace.entries) == []
     assert checkers.contiguous(sessions) == []
     assert len(sessions) > 1 and list(sessions.values())[-1]
+
+
+def test_one_way_cut_when_the_deaf_side_cannot_say_so_then_the_other_learns_it_from_its_kernel(
+    trio: Simulation,
+) -> None:
+    """A hears B, B has ended the session and its own connection is gone: nobody tells A, which sends into nothing."""
+    trio.cut("a", "b", one_way=True)
+    trio.reset("b", "a")
+    trio.run_ms(TIMING.silence_ms + TOLD_MS)
+    assert "a" not in sees(trio, "b")
+    trio.run_ms(TIMING.verify_ms + TIMING.silence_ms)
+    assert views(trio) == ["c", "c", "ab"]

@@ -309,6 +309,17 @@ def test_cut_when_the_dial_was_closed_then_what_it_sent_arrives_after_the_heal(w
     assert b.frames == [b"stale"]
 
 
+def test_reset_then_disconnected_and_what_was_in_flight_is_lost(world: World) -> None:
+    a, b, line = connected(world)
+    back = b.dial(a)
+    world.loop.run_ms(5)
+    line.push(b"lost")
+    world.network.reset(A, B)
+    world.loop.run_ms(5)
+    assert (line.events, back.events, b.frames) == ([CONNECTED, DISCONNECTED], [CONNECTED], [])
+    assert len(world.network.connections) == 1
+
+
 # --- crashes and stalls
 
 

@@ -15,6 +15,7 @@ Not for what must never run twice: that needs a majority to agree.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -32,6 +33,8 @@ from zmqcluster.protocol.ownership import Conflict, Ownership
 from zmqcluster.runtime.process import Destination, exit, is_alive, monitor, trap_exits
 
 __all__ = ["ClusterRegistry", "RegistryServer", "RegistryVia"]
+
+log = logging.getLogger("zmqcluster.cluster")
 
 PREFIX = "zmqcluster.registry:"  # of the local name of every replica
 
@@ -91,6 +94,7 @@ class RegistryServer(Replica):
             self.flush_soon()
 
     def on_event(self, event: Conflict) -> None:
+        log.info("%s: %r has %r, which %r must give up", self._name, event.winner, event.key, event.loser)
         exit(event.loser, NameConflict(event.key, event.value, self._scope, event.winner))
 
     def terminate(self, reason: Any) -> None:

@@ -16,12 +16,13 @@ it alone has failed, stays so for all to see, and harms no other.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from zmqcluster import _core
-from zmqcluster.cluster.children import Ended, Overdue, Processes, Started
+from zmqcluster import _core, telemetry
+from zmqcluster.cluster.children import NotLaunched, Overdue, Processes, why
 from zmqcluster.cluster.replica import Replica, shelved
 from zmqcluster.core import Call, Down, Exit, NoReply, encode, message
 from zmqcluster.errors import (
@@ -39,9 +40,11 @@ from zmqcluster.exits import is_expected
 from zmqcluster.ids import Pid
 from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.gen_server import GenServer, server_name
+from zmqcluster.otp.launching import NotStarted, Started
 from zmqcluster.otp.methods import call
 from zmqcluster.protocol.catalogue import Catalogue
 from zmqcluster.protocol.catalogue_messages import (
+    ChildFailed,
     Elsewhere,
     Failed,
     Found,
@@ -59,6 +62,8 @@ from zmqcluster.protocol.restarts import RESTARTS
 from zmqcluster.runtime.process import Via, monitor, receive, trap_exits
 
 __all__ = ["ClusterSupervisor", "SupervisorServer"]
+
+log = logging.getLogger("zmqcluster.cluster")
 
 S = TypeVar("S", bound=GenServer)
 
@@ -91,7 +96,7 @@ class SupervisorServer(Replica):
         name = PREFIX + scope
         before: Catalogue | None = _core.current_scheduler().shelf.get(name)
         trap_exits(True)
-        self._processes = Processes(_core.self())
+        self._processes = Processes()
         self._catalogue = Catalogue(_core.self(), distribution)
         self.run_core(name, self._catalogue)
         if before is not None:
@@ -117,24 +122,32 @@ class SupervisorServer(Replica):
                 self._processes.stop(event)
             case ReplicaJoined(replica):
                 monitor(replica)
+            case ChildFailed(child_id, reason):
+                log.error("%s: child %r ended too often and stays down: %r", self._name, child_id, reason)
+                telemetry.emit("zmqcluster.supervisor.child_failed", name=self._name, child=child_id, reason=reason)
 
     def on_info(self, message: Any) -> None:
         match message:
-            case Started(run, pid):
-                self.perform(self._catalogue.on_started(run, pid, self.now_ms()))
-            case Ended(run, reason):
-                self._processes.forget(run)
-                self.perform(self._catalogue.on_ended(run, reason, self.now_ms()))
+            case Started(pid):
+                self._on_started(pid)
             case Exit(pid, reason):
-                self._on_exit(pid, reason)
+                self._on_ended(self._processes.ended(pid), reason)
+            case NotStarted(pid, reason):
+                self._on_ended(self._processes.ended(pid), why(reason))
+            case NotLaunched(run, reason):
+                self._on_ended(run, reason)
             case Overdue(run):
                 self._processes.kill(run)
             case Down(_, replica, _):
                 self.perform(self._catalogue.on_replica_down(replica, self.now_ms()))
         self.flush_soon()
 
-    def _on_exit(self, pid: Pid, reason: Any) -> None:
-        run = self._processes.ended(pid)
+    def _on_started(self, pid: Pid) -> None:
+        run = self._processes.run_of(pid)
+        if run is not None:
+            self.perform(self._catalogue.on_started(run, pid, self.now_ms()))
+
+    def _on_ended(self, run: int | None, reason: Any) -> None:
         if run is not None:
             self.perform(self._catalogue.on_ended(run, reason, self.now_ms()))
 
@@ -142,12 +155,9 @@ class SupervisorServer(Replica):
         """Stop the children, then let the others take them over: no child runs twice."""
         self.perform(self._catalogue.leave())
         while len(self._processes):
-            message = await receive(lambda message: isinstance(message, Exit | Overdue | Ended))
-            match message:
-                case Exit(pid, _):
+            match await receive(lambda message: isinstance(message, Exit | Overdue | NotStarted)):
+                case Exit(pid, _) | NotStarted(pid, _):
                     self._processes.ended(pid)
-                case Ended(run, _):
-                    self._processes.forget(run)
                 case Overdue(run):
                     self._processes.kill(run)
         self.perform(self._catalogue.farewell())

@@ -138,7 +138,7 @@ class DynamicSupervisor(GenServer):
         result: Pid | None = await self._ask((child_spec(child),), is_batch=False)
         return result
 
-    async def start_children(self, children: Iterable[Child]) -> list[Pid | None | SupervisionError]:
+    async def start_children(self, children: Iterable[Child]) -> list[Pid | SupervisionError | None]:
         """``start_child`` for many in one request; for those that did not start, its errors are in the list."""
         specs = tuple([child_spec(child) for child in children])
         return (await self._ask(specs, is_batch=True)).results if specs else []

@@ -162,22 +162,22 @@ class Partition(GenServer):
 
     def init(self, name: str, position: int, partitions: int) -> None:
         trap_exits(True)
-        self._table: Table = _core.current_scheduler().shelf[shelf_key(name)]
+        self._whole: Table = _core.current_scheduler().shelf[shelf_key(name)]
         self._part = Part(_core.self())
-        self._table.set_part(position, self._part, partitions)
+        self._whole.set_part(position, self._part, partitions)
 
     def handle_info(self, message: Any) -> None:
         """A process ended: forget its keys."""
         if not isinstance(message, Exit):
-            return super().handle_info(message)
+            super().handle_info(message)
+            return
         for key in self._part.owned.pop(message.pid, ()):
             self._part.remove(key, message.pid)
-            if self._table.listeners:
-                self._table.tell(Unregistered(self._table.name, plain(key), message.pid))
-        return None
+            if self._whole.listeners:
+                self._whole.tell(Unregistered(self._whole.name, plain(key), message.pid))
 
     def format_status(self) -> Any:
-        return {"registry": self._table.name, "processes": len(self._part.owned)}
+        return {"registry": self._whole.name, "processes": len(self._part.owned)}
 
 
 class RegistryTree(Supervisor):

@@ -105,6 +105,7 @@ async def stopping(server: Any, reason: Any) -> None:
 
 async def crashed(server: Any, message: Any, error: BaseException) -> None:
     """A handler raised: ``exit(reason)`` inside it, or a failure."""
+    _unless_ending(error)
     await _end(server, message, reason_of(error), None)
 
 
@@ -113,8 +114,15 @@ async def _end(server: Any, message: Any, reason: Any, stop: Stop | None) -> Non
     try:
         await settle(server.terminate(reason))
     except BaseException as error:
+        _unless_ending(error)
         reason = reason_of(error)
     report_end(server, message, reason)
     if stop is not None and stop.has_reply and isinstance(message, Call):
         message.reply(stop.reply)
     raise ProcessExit(reason)
+
+
+def _unless_ending(error: BaseException) -> None:
+    """Go on with the failure, unless it is the core that unwinds a server which got an exit signal."""
+    if _core.is_ending():
+        raise error

@@ -109,6 +109,8 @@ class _Start:
             if result is not None:
                 result = await settle(result)
         except BaseException as error:
+            if _core.is_ending():
+                raise
             reason = reason_of(error)
             report_end(self.server, "init", reason)
             self._give_up(reason, error)

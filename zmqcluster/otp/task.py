@@ -193,7 +193,10 @@ class Task(Generic[T]):
     async def poll_many(
         tasks: Iterable[Task[T]], timeout_s: float | None = DEFAULT_TIMEOUT_S
     ) -> list[tuple[Task[T], Outcome[T] | None]]:
-        """Each task with its outcome, or with None when it is still running after ``timeout_s``. Source: Task.yield_many/2."""
+        """Each task with its outcome, or with None when it still runs after ``timeout_s``.
+
+        Source: Task.yield_many/2.
+        """
         waited = list(tasks)
         return list(zip(waited, await _take_all(waited, timeout_s), strict=True))
 

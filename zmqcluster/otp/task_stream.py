@@ -4,9 +4,9 @@
              ── next ──>      │        <── TaskResult, Down ──┘
              <── outcome ─────┘
 
-The consumer pulls: an item is taken from the source only when the consumer asks and fewer than ``max_concurrency`` items
-are on their way, so a slow consumer slows the source. The tasks belong to a server of the stream, linked to the consumer:
-nothing of them is ever in the consumer's mailbox, and when the consumer stops early or ends, they are killed.
+The consumer pulls: an item is taken from the source only when the consumer asks and fewer than ``max_concurrency``
+items are on their way, so a slow consumer slows the source. The tasks belong to a server of the stream, linked to the
+consumer: nothing of them is ever in the consumer's mailbox, and when it stops early or ends, they are killed.
 Source: Task.async_stream, whose ordered form buffers without bound behind a slow item; this one waits for it.
 """
 

@@ -1,4 +1,4 @@
-"""TaskSupervisor: tasks that belong to a supervisor, so that they are counted, limited, seen, and stopped with the tree.
+"""TaskSupervisor: tasks that belong to a supervisor, which counts, limits and shows them, and stops them with the tree.
 
     owner ── start ──> TaskSupervisor ── starts ──> task, which waits
       └── link (spawn only), monitor, Go(ref) ───────> task: function(*arguments) ──> TaskResult to the owner
@@ -98,7 +98,7 @@ class TaskSupervisor(DynamicSupervisor):
     @overload
     async def spawn_nolink(self, function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> Task[T]: ...
     async def spawn_nolink(self, function: Any, *arguments: Any, **keywords: Any) -> Any:
-        """``spawn``, not linked to its owner: a crash is told by its Down only, which ``result`` raises as ServerExited.
+        """``spawn``, not linked to its owner: when it crashes, ``result`` raises ServerExited, and that is all.
 
         Source: Task.Supervisor.async_nolink/2.
         """
@@ -147,7 +147,7 @@ class TaskSupervisor(DynamicSupervisor):
         on_timeout: OnTimeout = "exit",
         ordered: bool = True,
     ) -> TaskStream[T]:
-        """``stream_tasks`` with children of this supervisor: the crash of one ends the consumer, unless it traps exits."""
+        """``stream_tasks`` with children of this supervisor, linked: a crash ends a consumer that does not trap exits."""
         return stream_tasks(
             function,
             items,

@@ -11,6 +11,7 @@ from zmqcluster.protocol.children import Child, Plan
 
 __all__ = [
     "Acknowledged",
+    "ChildFailed",
     "Compare",
     "Digest",
     "Elsewhere",
@@ -163,6 +164,14 @@ class StopChild:
     """End the process of ``run``, even if it is only starting; ``on_ended`` follows as ever."""
 
     run: int
+    reason: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFailed:
+    """``id`` ended too often, the last time with ``reason``, and stays down."""
+
+    id: str
     reason: Any
 
 

@@ -105,14 +105,16 @@ class Entries(dict[Key, Entry]):
         self.checksum = 0
 
     def put(self, key: Key, entry: Entry) -> None:
-        self.drop(key)
+        before = self.get(key)
+        if before is not None:
+            self.checksum -= mark(key, before.time)
         self[key] = entry
-        self.checksum = (self.checksum + mark(key, entry.time)) & CHECKSUM_MASK
+        self.checksum = (self.checksum + (hash64(key) ^ entry.time)) & CHECKSUM_MASK
 
     def drop(self, key: Key) -> None:
-        entry = self.pop(key, None)
-        if entry is not None:
-            self.checksum = (self.checksum - mark(key, entry.time)) & CHECKSUM_MASK
+        before = self.pop(key, None)
+        if before is not None:
+            self.checksum = (self.checksum - mark(key, before.time)) & CHECKSUM_MASK
 
     def perform(self, change: Change) -> None:
         if len(change) == 1:

@@ -19,7 +19,16 @@ from typing import Any
 from zmqcluster.exits import NameConflict, Shutdown
 from zmqcluster.ids import Pid
 from zmqcluster.protocol.announcements import Announcements
-from zmqcluster.protocol.catalogue_messages import Failed, Found, Later, Refused, StartChild, StopChild, Terminated
+from zmqcluster.protocol.catalogue_messages import (
+    ChildFailed,
+    Failed,
+    Found,
+    Later,
+    Refused,
+    StartChild,
+    StopChild,
+    Terminated,
+)
 from zmqcluster.protocol.children import FAILED, FINISHED, RUNNING, STARTING, Child, Plan, ended, outdoes, rank
 from zmqcluster.protocol.effects import Effect, Emit, Reply
 from zmqcluster.protocol.placement import Placement
@@ -86,31 +95,32 @@ class Keeper:
     def _again(self, run: Run, reason: Any, now_ms: int) -> list[Effect]:
         plan = plan_of(run.child)
         if isinstance(reason, NameConflict):
-            return self._wait(run, now_ms)
+            return self._wait(run, reason, now_ms)
         if run.phase is Phase.RUNNING and not restarts(plan, reason):
             self.publish(ended(run.child, FINISHED, self._me, now_ms), now_ms)
             self.runs.drop(run)
             return []
         if exceeds(plan, run.restarted_ms, now_ms):
-            return self._fail(run, now_ms)
+            return self._fail(run, reason, now_ms)
         self._write(run, STARTING, None, now_ms)
         return [self._start(run)]
 
-    def _wait(self, run: Run, now_ms: int) -> list[Effect]:
+    def _wait(self, run: Run, reason: NameConflict, now_ms: int) -> list[Effect]:
         """After a heal two processes may meet under one name, and the registry be quicker than we are."""
         if run.conflict_since_ms is None:
             run.conflict_since_ms = now_ms
         elif now_ms - run.conflict_since_ms > CONFLICT_MS_MAX:
-            return self._fail(run, now_ms)
+            return self._fail(run, reason, now_ms)
         self._write(run, STARTING, None, now_ms)
         self.runs.wait(run, now_ms + CONFLICT_RETRY_MS)
         return []
 
-    def _fail(self, run: Run, now_ms: int) -> list[Effect]:
+    def _fail(self, run: Run, reason: Any, now_ms: int) -> list[Effect]:
         self._write(run, FAILED, None, now_ms)
         self.runs.drop(run)
         plan = plan_of(run.child)
-        return _replies(run, Failed(plan.max_restarts, plan.max_restarts_ms))
+        answer = Failed(plan.max_restarts, plan.max_restarts_ms)
+        return [Emit(ChildFailed(run.child.id, reason)), *_replies(run, answer)]
 
     def _write(self, run: Run, state: str, pid: Pid | None, now_ms: int) -> None:
         run.child = self.publish(run.child.now(state, pid), now_ms)

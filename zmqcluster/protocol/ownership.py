@@ -230,12 +230,19 @@ class Ownership:
     def _merge(self, copy: Copy, touched: list[Key], now_ms: int) -> list[Effect]:
         """Show what changed in ``copy``, and give up what of ours comes second to it."""
         conflicts: list[Effect] = []
+        view, claims, latest = self.view, copy.entries, 0
         for name in touched:
+            theirs = claims.get(name)
+            if theirs is not None and theirs.time > latest:
+                latest = theirs.time
+            if theirs is not None and name not in view:
+                view[name] = theirs  # the usual case: nobody else claims it
+                continue
             self._show(name)
-            if (theirs := copy.entries.get(name)) is not None:
-                self._clock.observe(theirs.time, now_ms)
-                if (ours := self._own.entries.get(name)) is not None and self.view[name] is not ours:
-                    conflicts.append(self._yield(name, ours))
+            ours = self._own.entries.get(name)
+            if ours is not None and view[name] is not ours:
+                conflicts.append(self._yield(name, ours))
+        self._clock.observe(latest, now_ms)
         return [*self.flush(), *conflicts] if conflicts else []
 
     def _yield(self, name: Key, ours: Entry) -> Emit:

@@ -19,7 +19,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from random import Random, SystemRandom
 from typing import Any, Protocol
@@ -44,6 +44,7 @@ __all__ = ["Node", "Topology"]
 
 NO_NAME = "nonode@nohost"
 INCARNATION_RANDOM_BITS = 8
+HIDDEN = "hidden"  # the capability of a node that nobody is told of. Source: the hidden nodes of Erlang
 
 log = logging.getLogger("zmqcluster.node")
 
@@ -71,6 +72,10 @@ class Node:
         incarnation: of this start, above those of all earlier ones; by default from the clock.
         seed: of all chance; by default none is repeated.
         listen: ``host:port`` to listen at, where that is not what the name says.
+        hidden: connected nodes talk to it, but neither list it nor are told of it; for tools that look at a cluster.
+        copy_messages: pass local messages through the codec too, so that what could not travel, and what relies on a
+            shared object, shows at once. Slow; the default of the test kit.
+        services: async functions that run as processes of a node with a name from its start, to answer other nodes.
     Raises:
         ConfigError: the name is malformed, or there is something that needs one.
     """
@@ -87,6 +92,9 @@ class Node:
         incarnation: int | None = None,
         seed: int | None = None,
         listen: str | None = None,
+        hidden: bool = False,
+        copy_messages: bool = False,
+        services: Sequence[Callable[[], Coroutine[Any, Any, object]]] = (),
     ) -> None:
         if name is None and (topologies or transport or listen):
             raise ConfigError("a node without a name connects to nobody: give it a name, or no topologies")
@@ -102,6 +110,10 @@ class Node:
         # What went wrong on the wire: auth_failed refused control_malformed gossip_malformed gossip_foreign
         self.counters: Counter[str] = Counter()
         self._cluster = cluster
+        self._capabilities = (HIDDEN,) if hidden else ()
+        self._copy_messages = copy_messages
+        self._services = tuple(services)
+        self._hidden: set[str] = set()  # peers with a session that nobody is told of
         self._run_dir = run_directory() if self.name and transport is None else None
         self._transport = transport or (self._sockets(self.name, cookie, listen) if self.name else None)
         self._scheduler: Scheduler | None = None
@@ -111,7 +123,14 @@ class Node:
 
     def _sockets(self, name: NodeName, cookie: str | bytes | None, listen: str | None) -> Transport:
         any_port = any(topology.any_port for topology in self.topologies)
-        return ZmqTransport(name, cookie=cookie, listen=listen, run_dir=self._run_dir, any_port=any_port)
+        return ZmqTransport(
+            name,
+            cookie=cookie,
+            listen=listen,
+            run_dir=self._run_dir,
+            any_port=any_port,
+            unacked_ms_max=self.timing.silence_ms,
+        )
 
     @property
     def scheduler(self) -> Scheduler:
@@ -140,6 +159,7 @@ class Node:
             virtual=getattr(loop, "is_virtual", False),
         )
         self._scheduler.owner = self
+        self._scheduler.copy_messages = self._copy_messages
         if self._transport and self.name:
             try:
                 await self._open(self._transport, self.name)
@@ -150,7 +170,14 @@ class Node:
     async def _open(self, transport: Transport, name: NodeName) -> None:
         endpoints = await transport.open(self)
         self.link_endpoints = endpoints.links
-        own = Introduction(name, self.incarnation, self._cluster, links=endpoints.links, gossip=endpoints.gossip)
+        own = Introduction(
+            name,
+            self.incarnation,
+            self._cluster,
+            capabilities=self._capabilities,
+            links=endpoints.links,
+            gossip=endpoints.gossip,
+        )
         self.links = Links(
             own,
             self.scheduler,
@@ -172,6 +199,8 @@ class Node:
             counters=self.counters,
         )
         self._tick()
+        for service in self._services:
+            self.scheduler.spawn(service())
         for topology in self.topologies:
             self._started.append(topology)
             await topology.start(self)
@@ -193,8 +222,8 @@ class Node:
     # --- the cluster, as seen from here
 
     def nodes(self) -> list[str]:
-        """The names of the connected nodes, sorted."""
-        return sorted(self.links.up) if self.links else []
+        """The names of the connected nodes, sorted; hidden ones are not among them."""
+        return sorted(self.links.up.keys() - self._hidden) if self.links else []
 
     async def connect(self, node: str, *, timeout_s: float = 7.0, endpoints: tuple[str, ...] = ()) -> bool:
         """Return whether ``node`` is connected, after trying to; to itself a node always is.
@@ -292,12 +321,18 @@ class Node:
     def on_up(self, peer: str, node: Introduction) -> None:
         assert self.gossip and self.links
         self.gossip.on_up(peer, node, self.links.now_ms())
-        self._subscribers.announce(self.scheduler, NodeUp(peer))
+        if HIDDEN in node.capabilities:
+            self._hidden.add(peer)
+        else:
+            self._subscribers.announce(self.scheduler, NodeUp(peer))
 
     def on_down(self, peer: str, reason: str) -> None:
         assert self.gossip and self.links
         self.gossip.on_down(peer, self.links.now_ms())
-        self._subscribers.announce(self.scheduler, NodeDown(peer, reason))
+        if peer in self._hidden:
+            self._hidden.remove(peer)
+        else:
+            self._subscribers.announce(self.scheduler, NodeDown(peer, reason))
 
     def _on_silent(self, peer: str) -> None:
         assert self.links

@@ -9,14 +9,13 @@ Destinations: a ``Pid``, the local name of a process (``str``), ``(name, node)``
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, NoReturn, Protocol, cast, overload, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn, cast, overload
 
 from zmqcluster import _core
-from zmqcluster._ids import Pid, Ref
 from zmqcluster.core import Scheduler
 from zmqcluster.errors import ConfigError, ProcessExit
+from zmqcluster.ids import Destination, Pid, Ref, Via
 
 __all__ = [
     "Destination",
@@ -50,18 +49,8 @@ __all__ = [
 ]
 
 
-@runtime_checkable
-class Via(Protocol):
-    """A name kept by a registry: what ``name=`` and every destination accept."""
-
-    def whereis(self) -> Pid | None: ...
-    def register(self, pid: Pid) -> Awaitable[None] | None: ...
-    def unregister(self, pid: Pid) -> Awaitable[None] | None: ...
-
-
 Policy = Literal["drop_new", "drop_old", "refuse"]
 Alias = Literal["explicit", "reply"]
-Destination = Pid | str | tuple[str, str] | Ref | Via
 Function = Callable[..., Any]
 
 # The hot ones are the core's own functions, documented there: a Python frame around each would cost as much again.
@@ -69,52 +58,18 @@ scheduler: Callable[[], Scheduler] = _core.current_scheduler
 self: Callable[[], Pid] = _core.self
 send: Callable[[Destination, Any], None] = _core.send
 receive = _core.receive
-
-
-def _coroutine(function: Function, arguments: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
-    if inspect.iscoroutinefunction(function):
-        return cast(Coroutine[Any, Any, Any], function(*arguments))
-    if not callable(function):
-        raise ConfigError(f"spawn takes a function and its arguments, not {function!r}")
-    return _run_plain(function, arguments)
-
-
-async def _run_plain(function: Function, arguments: tuple[Any, ...]) -> Any:
-    result = function(*arguments)
-    return await result if inspect.isawaitable(result) else result
-
-
-def spawn(
-    function: Function,
-    *arguments: Any,
-    name: str | None = None,
-    bound: int | None = None,
-    policy: Policy = "drop_new",
-) -> Pid:
-    """Start a process that runs ``function(*arguments)``; return its pid at once.
-
-    Args:
-        name: registered before the process runs.
-        bound: messages its mailbox holds at most; None for no bound. Exit and Down messages always go in.
-        policy: what a full mailbox does: ``drop_new``, ``drop_old``, or ``refuse`` (``send`` raises MailboxFull).
-    Raises:
-        AlreadyRegistered: ``name`` is taken; nothing was started.
-    Source: erlang:spawn/3; the bound is ours.
-    """
-    scheduler = _core.current_scheduler()
-    return cast(Pid, scheduler.spawn(_coroutine(function, arguments), name=name, bound=bound, policy=policy))
+spawn = _core.spawn
 
 
 def spawn_link(function: Function, *arguments: Any, name: str | None = None) -> Pid:
     """``spawn`` and ``link`` in one step: however soon the process ends, its reason arrives."""
-    return cast(Pid, _core.current_scheduler().spawn(_coroutine(function, arguments), link=True, name=name))
+    return cast(Pid, _core.current_scheduler().spawn(_core.coroutine_of(function, arguments), link=True, name=name))
 
 
 def spawn_monitor(function: Function, *arguments: Any, name: str | None = None) -> tuple[Pid, Ref]:
     """``spawn`` and ``monitor`` in one step."""
-    return cast(
-        "tuple[Pid, Ref]", _core.current_scheduler().spawn(_coroutine(function, arguments), monitor=True, name=name)
-    )
+    coroutine = _core.coroutine_of(function, arguments)
+    return cast("tuple[Pid, Ref]", _core.current_scheduler().spawn(coroutine, monitor=True, name=name))
 
 
 def link(pid: Pid) -> None:

@@ -22,13 +22,14 @@ from zmqcluster.errors import ConfigError, ServerExited
 from zmqcluster.exits import Kill, Normal, Shutdown, is_expected
 from zmqcluster.runtime.node import Node
 
-__all__ = ["Main", "first_process", "run", "run_node"]
+__all__ = ["Main", "end_last", "first_pid", "first_process", "run", "run_node"]
 
 log = logging.getLogger("zmqcluster.node")
 
 Main = Callable[..., Any]
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_S_MAX = 60.0  # a tree that takes longer to stop is killed
+FIRST, LAST = "runtime.first", "runtime.last"  # on the shelf: the first process, and those that are ended in order
 
 
 def run(
@@ -60,6 +61,7 @@ async def run_node(node: Node, main: Main, *arguments: Any) -> Any:
         with _signals(node, first):
             return await ended
     finally:
+        await _end_in_order(node)
         node.scheduler.close()
         await node.stop()
 
@@ -68,8 +70,37 @@ def first_process(node: Node, main: Main, *arguments: Any) -> tuple[Pid, asyncio
     """Start ``main`` on a started node; the future has its result, or its exception."""
     ended: asyncio.Future[Any] = node.scheduler.loop.create_future()
     first: Pid = node.scheduler.spawn(_first(main, arguments, ended))
+    node.scheduler.shelf[FIRST] = first
     node.scheduler.spawn(_watch(first, ended))
     return first, ended
+
+
+def first_pid() -> Pid | None:
+    """The process that runs the program of this node; None where the node was started by other means."""
+    first: Pid | None = _core.current_scheduler().shelf.get(FIRST)
+    return first
+
+
+def end_last(pid: Pid) -> None:
+    """Let ``pid`` live until the first process has ended, and then end in order before the other processes do."""
+    _core.current_scheduler().shelf.setdefault(LAST, []).append(pid)
+
+
+async def _end_in_order(node: Node) -> None:
+    """Ask those of ``end_last`` to shut down, the latest first, and wait for each."""
+    for pid in reversed(node.scheduler.shelf.pop(LAST, [])):
+        ended: asyncio.Future[None] = node.scheduler.loop.create_future()
+        node.scheduler.spawn(_end_one(pid, ended))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended, STOP_S_MAX)
+
+
+async def _end_one(pid: Pid, ended: asyncio.Future[None]) -> None:
+    ref = _core.monitor(pid)
+    _core.current_scheduler().exit(_core.self(), pid, Shutdown("node stopped"))
+    await _core.receive(lambda message: isinstance(message, _core.Down) and message.ref == ref)
+    if not ended.done():
+        ended.set_result(None)
 
 
 async def _first(main: Main, arguments: tuple[Any, ...], ended: asyncio.Future[Any]) -> None:

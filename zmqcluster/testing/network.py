@@ -120,6 +120,11 @@ class SimulatedNetwork:
             self.faults.routes_cut.update([(target, source) for source, target in routes])
         self.memory.routes_changed()
 
+    def reset(self, dialler: str, acceptor: str) -> None:
+        """End the connections that one node has dialled to another."""
+        self._trace.add(EVERYBODY, f"reset {short(dialler)} -> {short(acceptor)}")
+        self.memory.reset(dialler, acceptor)
+
     def heal(self) -> None:
         """Let everything pass again. Old connections speak or break a while later; new dials succeed."""
         self._trace.add(EVERYBODY, "heal")

@@ -181,6 +181,10 @@ class Simulation:
         """Let nothing pass between the places of ``one`` and ``other``, or only nothing from one to other."""
         self.network.cut(map(self.full_name, one), map(self.full_name, other), one_way=one_way)
 
+    def reset(self, dialler: str, acceptor: str) -> None:
+        """End the connections that one place has dialled to another; each node has dialled its own to every peer."""
+        self.network.reset(self.full_name(dialler), self.full_name(acceptor))
+
     def heal(self) -> None:
         """Let everything pass again."""
         self.network.heal()

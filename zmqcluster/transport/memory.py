@@ -72,6 +72,12 @@ class MemoryNetwork(Wiring):
         self.stalled.pop(name, None)
         self.routes_changed()
 
+    def reset(self, dialler: str, acceptor: str) -> None:
+        """End the connections from one machine to another, as a kernel or a box on the way may; nobody is cut off."""
+        for connection in list(self.connections):
+            if (connection.dialler, connection.acceptor) == (dialler, acceptor):
+                connection.break_soon()
+
     def routes_changed(self) -> None:
         """Call after ``faults.passes`` began to answer otherwise: connections and waiting dials look again."""
         for connection in list(self.connections):

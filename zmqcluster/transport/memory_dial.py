@@ -83,6 +83,7 @@ class Connection:
     def __init__(self, dial: MemoryDial, acceptor: Machine) -> None:
         wiring = dial.wiring
         there, back = (dial.machine, acceptor.name), (acceptor.name, dial.machine)
+        self.dialler, self.acceptor = there
         self.source = wiring.next_source()
         self.forward = Pipe(wiring.loop, wiring.faults, there, self._deliver, acceptor.context)
         self.backward = Pipe(wiring.loop, wiring.faults, back, self._reply, dial.context)
@@ -142,6 +143,11 @@ class Connection:
         self.forward.end()
         self.backward.end(kept)
         self.backward.push_last(FIN)
+
+    def break_soon(self) -> None:
+        """Both ends are told that the connection is gone."""
+        self._stop()
+        self._give_up = self._break_after(0)
 
     def broken(self) -> None:
         """Both kernels gave the connection up."""

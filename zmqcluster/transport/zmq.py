@@ -323,6 +323,8 @@ class ZmqTransport:
         listen: ``host:port`` to listen at where that is not what the name says, such as ``0.0.0.0:7101``.
         run_dir: where the ipc sockets are; see ``rundir``.
         any_port: where the name has no port, take a free one instead of the default.
+        unacked_ms_max: a connection whose data nobody acknowledges for so long is over; None: as the kernel likes it,
+            a quarter of an hour on Linux. Who hears a peer and is not heard learns of it in no other way.
         raw: call libzmq's functions directly, where that works.
     """
 
@@ -334,6 +336,7 @@ class ZmqTransport:
         listen: str | None = None,
         run_dir: Path | None = None,
         any_port: bool = False,
+        unacked_ms_max: int | None = None,
         raw: bool = True,
     ) -> None:
         self.name = name
@@ -342,6 +345,7 @@ class ZmqTransport:
         self._listen = listen
         self._run_dir = run_dir
         self._any_port = any_port
+        self._unacked_ms_max = unacked_ms_max
         self._dials: dict[SocketDial, None] = {}
         self._parts: Parts | None = None
 
@@ -412,6 +416,8 @@ class ZmqTransport:
         parts = self._opened()
         check_endpoint(endpoint)
         socket = parts.sockets.open(zmq.DEALER)
+        if self._unacked_ms_max is not None:
+            socket.set(zmq.TCP_MAXRT, self._unacked_ms_max)
         monitor = parts.sockets.monitor(socket, DIAL_EVENTS)
         dial = SocketDial(
             parts.loop,
