@@ -50,6 +50,7 @@ asyncio-suite-one: $(venv)/.built
 lint: $(venv)/.built $(venv)/.lint  ## mypy --strict, ruff, cython-lint
 	@failed=0; \
 	$(python) -m mypy || failed=1; \
+	(cd examples/05_donations && $(CURDIR)/$(python) -m mypy --strict *.py ../01_hello.py) || failed=1; \
 	$(python) -m ruff check . || failed=1; \
 	PATH="$(CURDIR)/$(venv)/bin:$$PATH" cython-lint zmqcluster && echo "cython-lint: no findings" || failed=1; \
 	exit $$failed

@@ -7,6 +7,7 @@ connect nodes monitor_nodes``, discovery with ``Static`` and ``Local``. Across t
 ``ClusterSupervisor``. Everything else is in the modules of the same names; see docs/.
 """
 
+from zmqcluster import core as core  # first of all: it says what to do where the extension is missing
 from zmqcluster import errors
 from zmqcluster.cluster.registry import ClusterRegistry
 from zmqcluster.cluster.supervisor import ClusterSupervisor
@@ -42,9 +43,12 @@ from zmqcluster.exits import (
     is_expected,
 )
 from zmqcluster.ids import NodeName, Pid, Ref
+from zmqcluster.monitoring import inspect
+from zmqcluster.monitoring.run import run
 from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.gen_server import GenServer, reply, stop
 from zmqcluster.otp.methods import call, cast
+from zmqcluster.otp.requests import Request, Requests, abcast, multi_call, send_request
 from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.protocol.placement import Uniform
 from zmqcluster.runtime.current import connect, disconnect, joined, monitor_nodes, node, nodes
@@ -79,7 +83,7 @@ from zmqcluster.runtime.process import (
     unregister,
     whereis,
 )
-from zmqcluster.runtime.run import run, run_node
+from zmqcluster.runtime.run import run_node
 from zmqcluster.runtime.timing import Timing
 
 __version__ = "0.1.0"
@@ -115,6 +119,8 @@ __all__ = [
     "Pid",
     "Ref",
     "Reply",
+    "Request",
+    "Requests",
     "Shutdown",
     "Static",
     "Stop",
@@ -123,6 +129,7 @@ __all__ = [
     "Timing",
     "Uniform",
     "Via",
+    "abcast",
     "alias",
     "call",
     "cancel_timer",
@@ -135,6 +142,7 @@ __all__ = [
     "encode",
     "exit",
     "hibernate",
+    "inspect",
     "is_alive",
     "is_expected",
     "joined",
@@ -142,6 +150,7 @@ __all__ = [
     "message",
     "monitor",
     "monitor_nodes",
+    "multi_call",
     "node",
     "nodes",
     "process_info",
@@ -154,6 +163,7 @@ __all__ = [
     "self",
     "send",
     "send_after",
+    "send_request",
     "set_label",
     "spawn",
     "spawn_link",

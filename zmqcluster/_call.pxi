@@ -63,6 +63,7 @@ cdef class Call(Runnable):
     cdef object value               # the reply, or the exception
     cdef object callback            # of a plain asyncio Task or gather
     cdef object context
+    cdef list more                  # further (callback, context)
     cdef Process waiter             # a process that waits, woken through the run queue
     cdef Process holder             # the server that took it and has not replied yet
     cdef Call next_open
@@ -82,7 +83,11 @@ cdef class Call(Runnable):
     cdef int reply_with(self, object value) except -1:
         if self.state == OPEN:
             if self.scheduler.copy_messages and not self.incoming:
-                value = copied(value)
+                try:
+                    value = copied(value)
+                except ClusterError as error:       # as over a link: the caller is told, the server goes on
+                    self.scheduler.tell("on_bad_reply", (self.server, error))
+                    return self.fail_with(error)
             self.state = REPLIED
             self.value = value
             self.settle()
@@ -129,7 +134,7 @@ cdef class Call(Runnable):
             self.waiter = None
             waiter.waiting_for = None
             self.scheduler.enqueue(waiter)
-        elif self.callback is not None:
+        if self.callback is not None:
             self.scheduler.enqueue(self)
         return 0
 
@@ -137,15 +142,25 @@ cdef class Call(Runnable):
         return self.fail_with(CallTimeout(self.server, self.timeout_s))
 
     cdef int run(self, Scheduler scheduler) except -1:
-        callback, context = self.callback, self.context
-        self.callback = None
+        callback, context, more = self.callback, self.context, self.more
+        self.callback = self.context = self.more = None
+        scheduler.identify(None)
         if callback is not None:
-            scheduler.identify(None)
-            if context is None:
+            self.tell(callback, context)
+        if more is not None:
+            for callback, context in more:
+                self.tell(callback, context)
+        return 1
+
+    cdef int tell(self, object callback, object context) except -1:
+        try:
+            if context is None or context is self.scheduler.context:    # where we are
                 callback(self)
             else:
                 context.run(callback, self)
-        return 1
+        except Exception as error:
+            self.scheduler.complain("a callback of a call raised", error)
+        return 0
 
     # --- the future that the caller awaits
     def __await__(self):
@@ -174,14 +189,20 @@ cdef class Call(Runnable):
     def add_done_callback(self, callback, *, context=None):
         if self.state != OPEN:
             self.scheduler.loop.call_soon(callback, self, context=context)
-        else:
+        elif self.callback is None:
             self.callback = callback
             self.context = context
+        elif self.more is None:
+            self.more = [(callback, context)]
+        else:
+            self.more.append((callback, context))
 
     def remove_done_callback(self, callback):
-        removed = 0 if self.callback is None else 1
-        self.callback = None
-        return removed
+        entries = [] if self.callback is None else [(self.callback, self.context), *(self.more or ())]
+        kept = [entry for entry in entries if entry[0] != callback]
+        self.callback, self.context = kept[0] if kept else (None, None)
+        self.more = kept[1:] or None
+        return len(entries) - len(kept)
 
     def done(self):
         return self.state != OPEN

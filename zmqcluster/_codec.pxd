@@ -51,6 +51,7 @@ cdef struct Cursor:  # what is left to decode: at..end; offsets in errors count 
 cdef int grow(Buffer* buffer, size_t need) except -1
 cdef int encode_value(Buffer* buffer, object value, int depth) except -1
 cdef object decode_value(Cursor* cursor, int depth)
+cdef str get_text(Cursor* cursor)  # a str, short ones from a cache: for names that recur
 cdef int put_varint(Buffer* buffer, uint64_t value) except -1
 cdef int get_varint(Cursor* cursor, uint64_t* value) except -1
 

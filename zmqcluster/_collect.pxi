@@ -1,17 +1,18 @@
 # The C rings shown to the garbage collector. Cython sees the fields of a class; the messages in a ring and the
 # processes in the table are behind raw pointers, and a cycle through them (a message that holds its own process) would
-# never be freed. So tp_traverse and tp_clear of the three classes with such pointers are wrapped once, at import.
+# never be freed. So tp_traverse and tp_clear of the three classes with such pointers are wrapped once, at import. The
+# classes with a timer are cleared of it first: their __dealloc__ would look for the wheel in a scheduler that is gone.
 
 ctypedef int (*visit_t)(PyObject*, void*) noexcept
 
 cdef extern from *:
     """
     typedef struct { traverseproc traverse; inquiry clear; } zc_slots;
-    static zc_slots zc_process, zc_scheduler, zc_mailbox;
+    static zc_slots zc_process, zc_scheduler, zc_mailbox, zc_call, zc_later;
     static void zc_wrap(PyTypeObject *type, zc_slots *saved, traverseproc traverse, inquiry clear) {
         saved->traverse = type->tp_traverse;
         saved->clear = type->tp_clear;
-        type->tp_traverse = traverse;
+        if (traverse) type->tp_traverse = traverse;
         type->tp_clear = clear;
         PyType_Modified(type);
     }
@@ -27,7 +28,7 @@ cdef extern from *:
     ctypedef int (*c_clear "inquiry")(PyObject*) noexcept
     ctypedef struct zc_slots:
         pass
-    zc_slots zc_process, zc_scheduler, zc_mailbox
+    zc_slots zc_process, zc_scheduler, zc_mailbox, zc_call, zc_later
     void zc_wrap(PyTypeObject*, zc_slots*, c_traverse, c_clear)
     int zc_traverse_rest(zc_slots*, PyObject*, c_visit, void*) noexcept
     int zc_clear_rest(zc_slots*, PyObject*) noexcept
@@ -51,9 +52,25 @@ cdef int traverse_process(PyObject* object, c_visit visit, void* arg) noexcept:
     return stop if stop else zc_traverse_rest(&zc_process, object, visit, arg)
 
 
+cdef inline void clear_timer(Runnable runnable, Scheduler scheduler) noexcept:
+    if runnable.timer.next != NULL and scheduler is not None:
+        wheel_remove(&scheduler.wheel, &runnable.timer)
+
+
 cdef int clear_process(PyObject* object) noexcept:
+    clear_timer(<Process>object, (<Process>object).scheduler)
     ring_clear(&(<Process>object).mailbox)
     return zc_clear_rest(&zc_process, object)
+
+
+cdef int clear_call(PyObject* object) noexcept:
+    clear_timer(<Call>object, (<Call>object).scheduler)
+    return zc_clear_rest(&zc_call, object)
+
+
+cdef int clear_later(PyObject* object) noexcept:
+    clear_timer(<SendAfter>object, (<SendAfter>object).scheduler)
+    return zc_clear_rest(&zc_later, object)
 
 
 cdef int traverse_scheduler(PyObject* object, c_visit visit, void* arg) noexcept:
@@ -89,3 +106,5 @@ cdef int clear_mailbox(PyObject* object) noexcept:
 zc_wrap(<PyTypeObject*>Process, &zc_process, traverse_process, clear_process)
 zc_wrap(<PyTypeObject*>Scheduler, &zc_scheduler, traverse_scheduler, clear_scheduler)
 zc_wrap(<PyTypeObject*>Mailbox, &zc_mailbox, traverse_mailbox, clear_mailbox)
+zc_wrap(<PyTypeObject*>Call, &zc_call, NULL, clear_call)
+zc_wrap(<PyTypeObject*>SendAfter, &zc_later, NULL, clear_later)

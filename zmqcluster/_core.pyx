@@ -31,13 +31,15 @@ from libc.string cimport memcmp, memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from zmqcluster._codec cimport (
-    Buffer, Cursor, decode_value, encode_value, get_varint, load32, load64, put_varint, reserve, store32, store64,
+    Buffer, Cursor, decode_value, encode_value, get_text, get_varint, load32, load64, put_varint, reserve, store32,
+    store64,
 )
 from zmqcluster._ids cimport Pid, Ref, new_pid, new_ref
 from zmqcluster._ports cimport Inlet, Outlet
 from zmqcluster._wheel cimport Entry, Wheel, entry_due, wheel_add, wheel_next, wheel_remove, wheel_reset
 
 import asyncio
+import collections
 import contextvars
 import inspect
 import sys
@@ -50,7 +52,7 @@ from zmqcluster.errors import (
     FrameTooLarge, InternalError, LinkBusy, MailboxFull, NoConnectionError, NoProcessError, NoSuchMethod, NotInProcess,
     NotRegistered, ProcessExit, Refusal, ServerExited, UsageError,
 )
-from zmqcluster.exits import Kill, Killed, NoConnection, NoProcess, Normal, Shutdown
+from zmqcluster.exits import Crashed, Kill, Killed, NoConnection, NoProcess, Normal, Shutdown
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:

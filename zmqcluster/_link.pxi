@@ -12,7 +12,9 @@
 #
 # Flow: ``out`` collects the turn's envelopes and is sent as the turn's last act, or when it is long. While the socket
 # is full or a window is unacknowledged, ``waiting`` holds what was cut off; above BUFFER_BYTES_MAX a sender gets
-# LinkBusy.
+# LinkBusy. That is for messages, calls and casts: signals (LINK, EXIT, DOWN, ...) always go in, for somebody may wait
+# for ever for one that is lost, and their number is bounded by that of links and monitors. What is acknowledged is
+# written into a frame when it is handed over, not when it is cut: the one that waits longest must not say the least.
 
 cdef enum:
     DATA = 1
@@ -29,7 +31,7 @@ cdef enum Kind:
     LINK = 8            # + id of the sender
     UNLINK = 9
     EXIT_LINKED = 10    # + id of the sender, reason
-    EXIT = 11           # + reason: exit(pid, reason)
+    EXIT = 11           # + id of the sender or 0, reason: exit(pid, reason)
     MONITOR = 12        # + id of the watcher, ref
     DEMONITOR = 13      # ref: no destination
     DOWN = 14           # ref, reason
@@ -46,6 +48,8 @@ cdef uint64_t ACK_BYTES = constants.ACK_BYTES
 cdef uint64_t BUFFER_BYTES_MAX = constants.BUFFER_BYTES_MAX
 cdef uint64_t FRAME_BYTES_FLUSH = constants.FRAME_BYTES_FLUSH
 cdef uint64_t MESSAGE_BYTES_MAX = constants.MESSAGE_BYTES_MAX
+cdef uint64_t REASON_BYTES_MAX = constants.MESSAGE_BYTES_MAX // 2   # an envelope has room for the rest
+cdef Py_ssize_t REASON_TEXT_MAX = 10_000
 
 
 @cython.final
@@ -59,7 +63,7 @@ cdef class Link:
     cdef Outlet outlet
     cdef Buffer out
     cdef list unborn                        # while pending: (incarnation of the addressee or 0, envelope)
-    cdef object waiting                     # frames cut off and not sent: a list, first to go at the end
+    cdef object waiting                     # frames cut off and not sent: a deque
     cdef uint64_t waiting_bytes
     cdef uint64_t next_number
     cdef uint64_t sequence                  # of the last frame cut
@@ -70,6 +74,8 @@ cdef class Link:
     cdef uint8_t link_state
     cdef uint8_t blocked                    # the outlet is full
     cdef uint8_t dirty
+    cdef uint8_t writing                    # an envelope is begun and not ended
+    cdef uint8_t flushing
     cdef dict calls                         # number -> Call of ours
     cdef dict linked                        # (id here, Pid there) -> None
     cdef dict watching                      # Ref -> (id of the watcher here, what)
@@ -92,13 +98,18 @@ cdef class Link:
         """What waits on our side."""
         return self.out.used + self.waiting_bytes
 
+    cdef inline bint is_full(self) noexcept:
+        return self.out.used + self.waiting_bytes > BUFFER_BYTES_MAX
+
     # --- writing envelopes
     cdef Py_ssize_t begin_envelope(self, int kind, object dest) except -1:
         """Start an envelope to a Pid or (name, node); return where, so that an error can take it back."""
         cdef Py_ssize_t mark
         if self.link_state == DOWN_FOR_GOOD:
             raise NoConnectionError(self.node, "the link went down")
-        if self.out.used + self.waiting_bytes > BUFFER_BYTES_MAX:
+        if self.writing:                            # code of a value that is being encoded; its envelope comes first
+            raise LinkBusy(self.node, "a value being sent sends itself")
+        if kind <= CAST_METHOD and self.is_full():
             raise LinkBusy(self.node, f"{self.out.used + self.waiting_bytes} bytes wait")
         if self.out.used == 0:
             reserve(&self.out, HEADER_BYTES)
@@ -106,6 +117,7 @@ cdef class Link:
         mark = self.out.used
         reserve(&self.out, 5)
         self.out.used += 5
+        self.writing = 1
         if type(dest) is Pid:
             self.out.bytes[mark + 4] = <char>kind
             put_varint(&self.out, (<Pid>dest).id)
@@ -119,16 +131,21 @@ cdef class Link:
             try:
                 encode_value(&self.out, dest[0], 0)
             except BaseException:
-                self.out.used = mark
+                self.take_back(mark)
                 raise
         return mark
+
+    cdef int take_back(self, Py_ssize_t mark) except -1:
+        self.out.used = mark
+        self.writing = 0
+        return 0
 
     cdef int put(self, Py_ssize_t mark, object value) except -1:
         """Add a value; an error takes the envelope back, and names the path to what cannot be sent."""
         try:
             encode_value(&self.out, value, 0)
         except BaseException:
-            self.out.used = mark
+            self.take_back(mark)
             encode(value)                           # the cold path: raises with the path
             raise
         return 0
@@ -138,13 +155,17 @@ cdef class Link:
         cdef size_t before = self.out.used
         try:
             encode_value(&self.out, reason, 0)
-        except EncodeError:
-            self.out.used = before
-            encode_value(&self.out, repr(reason), 0)
+            if self.out.used - before <= REASON_BYTES_MAX:
+                return 0
+        except Exception:
+            pass
+        self.out.used = before
+        encode_value(&self.out, text_of(repr, reason), 0)
         return 0
 
     cdef int end_envelope(self, Py_ssize_t mark, object dest) except -1:
         cdef size_t length = self.out.used - mark - 4
+        self.writing = 0
         if length > MESSAGE_BYTES_MAX:
             self.out.used = mark
             raise FrameTooLarge(length, MESSAGE_BYTES_MAX)
@@ -183,6 +204,8 @@ cdef class Link:
         if self.is_past(dest):
             encode(message)
             return 0
+        if self.link_state == DOWN_FOR_GOOD:
+            return 0
         if type(message) is not Cast:
             mark = self.begin_envelope(SEND, dest)
             self.put(mark, message)
@@ -208,31 +231,46 @@ cdef class Link:
         self.put(mark, call.request)
         if call.method is not None:
             self.put(mark, call.keywords)
-        self.end_envelope(mark, dest)
         call.link = self
         call.number = self.next_number
         self.calls[call.number] = call
+        try:
+            self.end_envelope(mark, dest)
+        except BaseException:
+            self.calls.pop(call.number, None)
+            call.link = None
+            raise
         return 0
 
     cdef int send_outcome(self, Call call) except -1:
-        """Reply to a call of the peer, with a value or an error."""
-        cdef Py_ssize_t mark
+        """Reply to a call of the peer, with a value or an error. The server is not to blame for what goes wrong."""
         if self.link_state != UP:
             return 0
-        mark = self.begin_envelope(REPLY if call.state == REPLIED else FAIL, None)
-        put_varint(&self.out, call.number)
-        if call.state == REPLIED:
-            try:
-                self.put(mark, call.value)
-            except EncodeError as error:
-                call.state = FAILED
-                call.value = error
-                self.scheduler.hooks.on_bad_reply(call.server, error)
-                return self.send_outcome(call)
-        else:
-            code, detail = failure_code(call.value)
-            self.put(mark, code)
-            self.put_reason(mark, detail)
+        if call.state != REPLIED:
+            return self.send_failure(call.number, call.value)
+        if self.is_full():
+            return self.send_failure(call.number, LinkBusy(self.scheduler.node, "there is no room for the reply"))
+        try:
+            return self.send_reply(call.number, call.value)
+        except Exception as error:
+            self.scheduler.tell("on_bad_reply", (call.server, error))
+            return self.send_failure(call.number, error)
+
+    cdef int send_reply(self, uint64_t number, object value) except -1:
+        cdef Py_ssize_t mark = self.begin_envelope(REPLY, None)
+        put_varint(&self.out, number)
+        self.put(mark, value)
+        return self.end_envelope(mark, None)
+
+    cdef int send_failure(self, uint64_t number, object error) except -1:
+        cdef Py_ssize_t mark
+        code, detail = failure_code(error)
+        if self.link_state != UP:
+            return 0
+        mark = self.begin_envelope(FAIL, None)
+        put_varint(&self.out, number)
+        self.put(mark, code)
+        self.put_reason(mark, detail)
         return self.end_envelope(mark, None)
 
     cdef int send_link(self, Process process, Pid pid) except -1:
@@ -253,14 +291,14 @@ cdef class Link:
         put_varint(&self.out, process.id)
         return self.end_envelope(mark, pid)
 
-    cdef int send_exit(self, Process process, Pid pid, object reason, bint linked) except -1:
+    cdef int send_exit(self, uint64_t sender, Pid pid, object reason, bint linked) except -1:
         cdef Py_ssize_t mark
         if self.is_past(pid) or self.link_state == DOWN_FOR_GOOD:
             return 0
-        mark = self.begin_envelope(EXIT_LINKED if linked else EXIT, pid)
         if linked:
-            self.linked.pop((process.id, pid), None)
-            put_varint(&self.out, process.id)
+            self.linked.pop((sender, pid), None)
+        mark = self.begin_envelope(EXIT_LINKED if linked else EXIT, pid)
+        put_varint(&self.out, sender)
         self.put_reason(mark, reason)
         return self.end_envelope(mark, pid)
 
@@ -305,7 +343,6 @@ cdef class Link:
         store64(at + 9, sequence)
         store64(at + 17, self.received_bytes)
         store64(at + 25, self.received_count)
-        self.acknowledged_bytes = self.received_bytes
         return 0
 
     cdef int cut(self) except -1:
@@ -326,44 +363,70 @@ cdef class Link:
         return 0
 
     cdef int flush(self) except -1:
-        """Send what waits and what is in the buffer, as far as socket and window allow."""
+        """Send what waits and what is in the buffer, as far as socket and window allow.
+
+        An outlet that raises has lost the connection's order, so the session is to end.
+        """
+        if self.flushing or self.writing or self.link_state != UP:
+            return 0
+        self.flushing = 1
+        try:
+            self.send_frames()
+        except Exception as error:
+            self.blocked = 1
+            self.scheduler.tell("on_link_broken", (self, f"the outlet failed: {error!r}"))
+        finally:
+            self.flushing = 0
+        return 0
+
+    cdef int send_frames(self) except -1:
         cdef bytes frame
-        cdef int sent = 0
-        while sent < len(self.waiting):
-            frame = <bytes>self.waiting[sent]
-            if not self.may_send() or not self.push(frame, len(frame)):
-                break
+        while self.waiting and self.may_send():
+            frame = <bytes>self.waiting[0]
+            self.write_header(<char*>frame, load64(<const char*>frame + 9))     # nobody else has seen these bytes
+            if not self.push(frame, len(frame)):
+                return 0
+            if self.link_state != UP:
+                return 0
+            self.waiting.popleft()
             self.waiting_bytes -= len(frame)
-            sent += 1
-        if sent:
-            del self.waiting[:sent]
-        if self.waiting:
-            return self.acknowledge()
-        if self.out.used > HEADER_BYTES and self.may_send():
+        if not self.waiting and self.out.used > HEADER_BYTES and self.may_send():
             self.write_header(self.out.bytes, self.sequence + 1)
             if self.push(self.out.bytes, self.out.used):
                 self.sequence += 1
                 self.shrink()
-                return 0
-        return self.acknowledge()
+        return self.confirm()
 
     cdef bint push(self, const char* frame, size_t frame_bytes) except -1:
-        if self.outlet.push(frame, frame_bytes):
+        cdef Outlet outlet = self.outlet
+        cdef uint64_t received = self.received_bytes
+        if outlet.push(frame, frame_bytes):
             self.sent_bytes += frame_bytes
+            self.acknowledged_bytes = received
             return True
         self.blocked = 1
         return False
 
     cdef int acknowledge(self) except -1:
         """Say what we have dispatched in a frame of its own, when no other frame will soon."""
+        try:
+            self.confirm()
+        except Exception as error:
+            self.blocked = 1
+            self.scheduler.tell("on_link_broken", (self, f"the outlet failed: {error!r}"))
+        return 0
+
+    cdef int confirm(self) except -1:
         cdef char header[HEADER_BYTES]
-        cdef uint64_t before = self.acknowledged_bytes
-        if self.link_state != UP or self.blocked or self.received_bytes == before:
+        cdef Outlet outlet = self.outlet
+        cdef uint64_t received = self.received_bytes
+        if self.link_state != UP or self.blocked or self.acknowledged_bytes == received:
             return 0
         self.write_header(header, 0)
-        if not self.outlet.push(header, HEADER_BYTES):
+        if outlet.push(header, HEADER_BYTES):
+            self.acknowledged_bytes = received
+        else:
             self.blocked = 1
-            self.acknowledged_bytes = before
         return 0
 
     def writable(self):
@@ -389,8 +452,20 @@ cdef tuple failure_code(object error):
     if type(error) is NoProcessError:
         return "noproc", None
     if isinstance(error, ClusterError) and getattr(errors, type(error).__name__, None) is type(error):
-        return "error", (type(error).__name__, error.args)
-    return "refused", (type(error).__name__, str(error))
+        try:
+            if len(encode(error.args)) <= REASON_BYTES_MAX:
+                return "error", (type(error).__name__, error.args)
+        except Exception:
+            pass
+    return "refused", (type(error).__name__, text_of(str, error))
+
+
+cdef str text_of(object form, object value):
+    """The str or repr of what cannot be sent as it is: never fails, never long."""
+    try:
+        return form(value)[:REASON_TEXT_MAX].encode("utf-8", "replace").decode()
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 cdef object failure_error(str code, object detail, object server):
@@ -424,7 +499,7 @@ cdef Link open_link(Scheduler scheduler, str node):
     link.scheduler = scheduler
     link.node = node
     link.unborn = []
-    link.waiting = []
+    link.waiting = collections.deque()
     link.calls = {}
     link.linked = {}
     link.watching = {}
@@ -518,17 +593,18 @@ cdef int link_down(Scheduler scheduler, Link link, object reason) except -1:
     link.linked = {}
     link.watching = {}
     link.watched = {}
-    link.waiting = []
+    link.waiting.clear()
     link.unborn = []
     link.waiting_bytes = 0
-    link.shrink()
+    if not link.writing:
+        link.shrink()
     link.outlet = None
 
 
 cdef int acknowledge_links(Scheduler scheduler) except -1:
     """Confirm what was received lately; the node calls this at each tick."""
     cdef Link link
-    for link in scheduler.links.values():
+    for link in list(scheduler.links.values()):
         link.acknowledge()
 
 
@@ -537,7 +613,7 @@ cdef int receive_frame(Scheduler scheduler, const char* source, size_t source_by
     """One frame from a peer: data for the processes here, or something for the driver of sessions."""
     cdef Link link
     if frame_bytes == 0 or frame[0] != DATA:
-        scheduler.hooks.on_control(source[:source_bytes], frame[:frame_bytes])
+        scheduler.tell("on_control", (source[:source_bytes], frame[:frame_bytes]))
         return 0
     link = scheduler.epochs.get(load64(frame + 1)) if frame_bytes >= HEADER_BYTES else None
     if link is None or <size_t>len(link.source) != source_bytes \
@@ -547,7 +623,7 @@ cdef int receive_frame(Scheduler scheduler, const char* source, size_t source_by
     try:
         receive_data(scheduler, link, frame, frame_bytes)
     except Broken as problem:
-        scheduler.hooks.on_link_broken(link, str(problem))
+        scheduler.tell("on_link_broken", (link, str(problem)))
     return 0
 
 
@@ -558,6 +634,8 @@ cdef int receive_data(Scheduler scheduler, Link link, const char* frame, size_t 
     cdef const char* at = frame + HEADER_BYTES
     cdef const char* end = frame + frame_bytes
     cdef uint32_t length
+    if link.link_state != UP:
+        return 0
     if not link.acked_bytes <= bytes_acked <= link.sent_bytes or not link.acked_count <= count_acked <= link.sent_count:
         raise Broken(f"acknowledges {bytes_acked} bytes, we sent {link.sent_bytes}")
     link.acked_bytes = bytes_acked
@@ -578,6 +656,8 @@ cdef int receive_data(Scheduler scheduler, Link link, const char* frame, size_t 
         receive_envelope(scheduler, link, at + 4, length)
         link.received_count += 1
         at += 4 + length
+        if scheduler.ready.used and link.received_count & 63 == 0:
+            scheduler.run_ready()                   # few messages alive at a time: that spares the garbage collector
         if link.link_state != UP:
             return 0
     link.received_bytes += frame_bytes
@@ -603,24 +683,28 @@ cdef int receive_envelope(Scheduler scheduler, Link link, const char* at, uint32
         elif kind == DOWN or kind == DEMONITOR:
             receive_watch(scheduler, link, &cursor, kind)
         elif by_alias:
+            if kind != SEND:
+                raise DecodeError(0, f"an envelope of kind {kind} for an alias")
             get_varint(&cursor, &id)
             scheduler.send_to_alias(new_ref(scheduler.node, scheduler.incarnation, id), decode_value(&cursor, 0))
         else:
             if by_name:
-                process = scheduler.names.get(decode_value(&cursor, 0))
-                if process is not None and process.dying:
-                    process = None
+                process = scheduler.names.get(get_text(&cursor))
             else:
                 get_varint(&cursor, &id)
-                process = scheduler.find(id)
-            if kind <= CAST_METHOD:
+                process = scheduler.find_any(id)
+            if process is not None and process.dying and kind != LINK and kind != MONITOR:
+                process = None
+            if SEND <= kind <= CAST_METHOD:
                 receive_message(scheduler, link, &cursor, kind, process)
             else:
                 receive_signal(scheduler, link, &cursor, kind, process, id)
     except MailboxFull:
         pass                                        # counted where it was refused; a sender far away is not told
     except (DecodeError, TypeError, ValueError) as error:
-        scheduler.hooks.on_undecodable(link.node, error)
+        scheduler.tell("on_undecodable", (link.node, error))
+    except Exception as error:                      # the next envelope is another process' business
+        scheduler.complain("zmqcluster: an envelope failed", error)
     return 0
 
 
@@ -633,7 +717,7 @@ cdef int receive_message(Scheduler scheduler, Link link, Cursor* cursor, int kin
     elif kind == CAST or kind == CAST_METHOD:
         cast = Cast.__new__(Cast)
         if kind == CAST_METHOD:
-            cast.method = <str?>decode_value(cursor, 0)
+            cast.method = get_text(cursor)
         cast.request = decode_value(cursor, 0)
         if kind == CAST_METHOD:
             cast.request = <tuple?>cast.request
@@ -648,12 +732,12 @@ cdef int receive_message(Scheduler scheduler, Link link, Cursor* cursor, int kin
         get_varint(cursor, &call.number)
         try:
             if kind == CALL_METHOD:
-                call.method = <str?>decode_value(cursor, 0)
+                call.method = get_text(cursor)
             call.request = decode_value(cursor, 0)
             if kind == CALL_METHOD:
                 call.request = <tuple?>call.request
                 call.keywords = as_keywords(decode_value(cursor, 0))
-        except DecodeError as error:
+        except Exception as error:
             call.fail_with(error)
             raise
         if process is None:
@@ -687,7 +771,7 @@ cdef int receive_outcome(Link link, Cursor* cursor, int kind) except -1:
         else:
             code = decode_value(cursor, 0)
             call.fail_with(failure_error(code, decode_value(cursor, 0), call.server))
-    except (DecodeError, TypeError, ValueError) as error:
+    except Exception as error:
         call.fail_with(error)
         raise
     return 0
@@ -715,11 +799,11 @@ cdef int receive_signal(Scheduler scheduler, Link link, Cursor* cursor, int kind
     cdef uint64_t number = 0, ref_number = 0
     cdef Pid sender
     cdef Ref ref
-    if kind == EXIT:
-        scheduler.exit_signal(process, new_pid(link.node, link.incarnation, 0), decode_value(cursor, 0), False)
-        return 0
     get_varint(cursor, &number)
     sender = new_pid(link.node, link.incarnation, number)
+    if kind == EXIT:
+        scheduler.exit_signal(process, sender, decode_value(cursor, 0), False)
+        return 0
     if kind == LINK:
         if process is None:
             gone = new_pid(scheduler.node, scheduler.incarnation, id)

@@ -191,12 +191,14 @@ cdef class Mailbox:
         cdef PyObject* message
         while position < self.ring.used:
             message = ring_at(&self.ring, position)
-            if message != NULL and matches(match, <object>message):
-                if position < self.ring.used and ring_at(&self.ring, position) == message:
-                    taken = <object>ring_take(&self.ring, position)
-                    Py_DECREF(taken)
-                    return taken
-                raise InternalError("a predicate changed the mailbox it was asked about")
+            if message != NULL:
+                taken = <object>message             # held: the predicate may take it out
+                if matches(match, taken):
+                    if position < self.ring.used and ring_at(&self.ring, position) == message:
+                        ring_take(&self.ring, position)
+                        Py_DECREF(taken)
+                        return taken
+                    raise InternalError("a predicate changed the mailbox it was asked about")
             position += 1
         raise LookupError("no message matches")
 

@@ -37,6 +37,7 @@ cdef class Bonds:
     cdef list aliases
     cdef dict dictionary
     cdef uint32_t bound             # messages the mailbox holds at most
+    cdef uint32_t drops             # made by the policy drop_old
     cdef uint8_t policy
     cdef object label
     cdef object name                # as a Task
@@ -93,7 +94,7 @@ cdef class Process(Runnable):
         if self.bounded and not self.make_room(message):
             return 0
         if self.mailbox.used == self.mailbox.capacity and self.mailbox.capacity >= LONG_MAILBOX:
-            self.scheduler.hooks.on_long_mailbox(self.pid_of(), self.mailbox.used)
+            self.scheduler.tell("on_long_mailbox", (self.pid_of(), self.mailbox.used))
         ring_push(&self.mailbox, message)
         if self.waiting:
             self.waiting = 0
@@ -111,17 +112,16 @@ cdef class Process(Runnable):
 
     cdef bint make_room(self, object message) except -1:
         """Whether a bounded mailbox takes ``message``. EXIT and DOWN always go in: losing one would hang somebody."""
-        cdef PyObject* oldest
         if self.mailbox.used - self.mailbox.holes < self.bonds.bound or type(message) is Exit or type(message) is Down:
             return True
         self.scheduler.dropped_messages += 1
-        self.scheduler.hooks.on_full_mailbox(self.pid_of(), self.bonds.bound)
+        self.scheduler.tell("on_full_mailbox", (self.pid_of(), self.bonds.bound))
+        if self.dying or self.ended:                # by the hook
+            if type(message) is Call:
+                (<Call>message).fail_with(ServerExited(self.pid_of(), self.outcome))
+            return False
         if self.bonds.policy == DROP_OLD:
-            oldest = ring_pop(&self.mailbox)
-            dropped = <object>oldest
-            Py_DECREF(dropped)
-            if type(dropped) is Call:
-                (<Call>dropped).fail_with(MailboxFull(self.pid_of(), self.bonds.bound))
+            self.drop_oldest()
             return True
         error = MailboxFull(self.pid_of(), self.bonds.bound)
         if type(message) is Call:
@@ -130,23 +130,41 @@ cdef class Process(Runnable):
             raise error
         return False
 
+    cdef int drop_oldest(self) except -1:
+        """Drop the first message that is neither EXIT nor DOWN."""
+        cdef uint32_t position
+        cdef PyObject* message
+        for position in range(self.mailbox.used):
+            message = ring_at(&self.mailbox, position)
+            if message == NULL or type(<object>message) is Exit or type(<object>message) is Down:
+                continue
+            dropped = <object>ring_take(&self.mailbox, position)
+            Py_DECREF(dropped)
+            self.bonds.drops += 1
+            if type(dropped) is Call:
+                (<Call>dropped).fail_with(MailboxFull(self.pid_of(), self.bonds.bound))
+            break
+        return 0
+
     cdef object memory_bytes(self):
         """What the process itself takes, without the values it refers to."""
         return sizeof(PyObject) * 2 + type(self).__basicsize__ + self.mailbox.capacity * sizeof(PyObject*)
 
     cdef int on_timer(self, Scheduler scheduler) except -1:
+        self.timed_out = 1                          # also of one that a message has just woken: it may not want that
         if self.waiting:
             self.waiting = 0
-            self.timed_out = 1
             scheduler.enqueue(self)
         return 0
 
     cdef int run(self, Scheduler scheduler) except -1:
-        if self.ended:
+        if self.ended or self.stepping:             # stepping: its own code has made the scheduler drain
             return 1
         if self.dying:
-            self.unwind()
-            self.end(self.outcome)
+            try:
+                self.unwind()
+            finally:
+                self.end(self.outcome)
             return 4
         if self.phase == SERVING:
             return self.serve(scheduler)
@@ -179,6 +197,8 @@ cdef class Process(Runnable):
                 self.handle(scheduler, taken)
                 if self.dying or self.ended:
                     break
+        except Exception as error:
+            scheduler.complain(f"{self!r} lost a message", error)
         finally:
             self.stepping = 0
             running = outer
@@ -260,6 +280,9 @@ cdef class Process(Runnable):
         running = self                              # an async handler returns outside of serve
         try:
             self.bonds.observer(direction, message, value)
+        except Exception as error:                  # as with sys: what fails to observe is taken off
+            self.attention &= ~OBSERVED
+            self.scheduler.complain("zmqcluster: an observer failed and was taken off", error)
         finally:
             running = outer
         return 0
@@ -286,7 +309,7 @@ cdef class Process(Runnable):
                 else:
                     function = behaviour.casts.get((<Cast>message).method)
                     if function is None:
-                        scheduler.hooks.on_no_such_cast(behaviour.name, (<Cast>message).method)
+                        scheduler.tell("on_no_such_cast", (behaviour.name, (<Cast>message).method))
                         return 0
                     result = invoke_with(function, self.server, (<Cast>message).request, (<Cast>message).keywords)
             elif type(message) is Exit and self.bonds is not None and self.bonds.parent == (<Exit>message).pid:
@@ -301,6 +324,8 @@ cdef class Process(Runnable):
         Py_DECREF(value)
         if self.dying:                              # by its own exit signal, even if the handler caught that
             self.handled = message
+            if PyCoro_CheckExact(value):
+                value.close()
             return 0
         return self.handled_with(message, value)
 
@@ -337,7 +362,7 @@ cdef class Process(Runnable):
             if type(error) is ProcessExit:
                 self.die(error.reason)
             else:
-                self.die(self.scheduler.hooks.on_crash(self, error))
+                self.die(self.scheduler.crash_reason(self, error))
             return 0
         if self.dying:                              # a signal to itself: no terminate, as for any other signal
             self.handled = message
@@ -346,7 +371,7 @@ cdef class Process(Runnable):
             return (<Call>message).fail_with(error.error)
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.die(Shutdown(type(error).__name__))
-            self.scheduler.hooks.on_interrupt(error)
+            self.scheduler.tell("on_interrupt", (error,))
             return 0
         return self.take_path(self.behaviour.crashed(self.server, message, error), message)
 
@@ -402,6 +427,8 @@ cdef class Process(Runnable):
         if self.waiting_for is not None and self.thrown is None:
             return 1                                # woken for the mailbox while it waits for something else
         context = self.context if not self.in_context else None
+        if context is not None:
+            PyContext_Enter(context)
         scheduler.identify(self)
         running = self
         self.waiting = 0
@@ -409,8 +436,6 @@ cdef class Process(Runnable):
         self.credit = scheduler.receives_max
         error = None
         value = None
-        if context is not None:
-            PyContext_Enter(context)
         try:
             if self.thrown is None:
                 status = PyIter_Send(<PyObject*>self.coroutine, Py_None, &yielded)
@@ -424,6 +449,7 @@ cdef class Process(Runnable):
                 self.timed_out = 0
                 thrown = self.thrown
                 self.thrown = None
+                self.waiting_for = None             # a future that would not be cancelled
                 self.must_cancel = 0
                 value = self.coroutine.throw(thrown)
                 status = PYGEN_NEXT
@@ -460,9 +486,12 @@ cdef class Process(Runnable):
         if self.dying:
             scheduler.enqueue(self)
         elif yielded is self:                       # the mailbox
+            if self.blocking:
+                self.blocking = 0
+                self.thrown = RuntimeError(f"{self!r} cannot await itself")
             if self.thrown is not None:
                 scheduler.enqueue(self)
-        elif type(yielded) is Call:
+        elif type(yielded) is Call and (<Call>yielded).waiter is None:
             call = <Call>yielded
             call._asyncio_future_blocking = False
             if call.state != OPEN:
@@ -477,7 +506,12 @@ cdef class Process(Runnable):
         elif yielded is None:                       # asyncio.sleep(0): one iteration of the loop
             scheduler.loop.call_soon(self.step_in_context, context=self.get_context())
         else:
-            self.wait_for_future(scheduler, yielded)
+            try:
+                self.wait_for_future(scheduler, yielded)
+            except Exception as error:              # a future of somebody's own making
+                self.waiting_for = None
+                self.thrown = error
+                scheduler.enqueue(self)
         return 0
 
     cdef int wait_for_future(self, Scheduler scheduler, object future) except -1:
@@ -553,7 +587,7 @@ cdef class Process(Runnable):
         elif type(error) is ProcessExit:
             self.end_as_task(error, error.reason, 1)
         else:
-            reason = Normal() if self.id == 0 else self.scheduler.hooks.on_crash(self, error)
+            reason = Normal() if self.id == 0 else self.scheduler.crash_reason(self, error)
             self.end_as_task(error, reason, 1)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise error
@@ -587,9 +621,10 @@ cdef class Process(Runnable):
             return 0
         coroutine, self.coroutine = self.coroutine, None
         context = self.context
-        running = self
         if context is not None:
             PyContext_Enter(context)
+        running = self
+        self.stepping = 1
         try:
             while throws < UNWIND_THROWS_MAX:
                 throws += 1
@@ -598,30 +633,33 @@ cdef class Process(Runnable):
         except (ProcessExit, StopIteration, CancelledError):
             pass
         except BaseException as error:
-            self.scheduler.hooks.on_unwind_error(self, error)
+            self.scheduler.tell("on_unwind_error", (self, error))
             if getattr(coroutine, "cr_frame", None) is not None:
                 Py_INCREF(coroutine)                # it ignores everything: to free it would run it again, for ever
         finally:
             if context is not None:
                 PyContext_Exit(context)
+            self.stepping = 0
             running = outer
         return 0
 
     cdef int stop_waiting(self) except -1:
         cdef Call call
         waiting_for, self.waiting_for = self.waiting_for, None
-        if type(waiting_for) is Call:
+        if type(waiting_for) is Call and (<Call>waiting_for).waiter is self:
             call = <Call>waiting_for
             call.waiter = None
             call.cancel()
         elif waiting_for is not None:
-            waiting_for.remove_done_callback(self.wakeup)
-            waiting_for.cancel()
+            try:
+                waiting_for.remove_done_callback(self.wakeup)
+                waiting_for.cancel()
+            except Exception as error:
+                self.scheduler.complain(f"{waiting_for!r} cannot be cancelled", error)
         return 0
 
     cdef int end(self, object reason) except -1:
         """Leave the tables, fail who waits for a reply, then tell links and monitors, in this order."""
-        cdef PyObject* message
         cdef Bonds bonds = self.bonds
         if self.ended:
             return 0
@@ -632,6 +670,22 @@ cdef class Process(Runnable):
             wheel_remove(&self.scheduler.wheel, &self.timer)
         if self.id:
             self.scheduler.leave_table(self)
+        try:
+            self.fail_callers(reason)
+        except Exception as error:
+            self.scheduler.complain("zmqcluster: a caller was not told of an end", error)
+        ring_clear(&self.mailbox)
+        self.coroutine = self.server = self.behaviour = self.receiver = None
+        if bonds is not None:
+            self.scheduler.tell_bonds(self, bonds, reason)
+            if bonds.callbacks is not None:
+                callbacks, bonds.callbacks = bonds.callbacks, None
+                for callback, context in callbacks:
+                    self.scheduler.loop.call_soon(callback, self, context=context)
+        return 0
+
+    cdef int fail_callers(self, object reason) except -1:
+        cdef PyObject* message
         handled, self.handled = self.handled, None
         if type(handled) is Call:
             (<Call>handled).fail_with(ServerExited(self.pid_of(), reason))
@@ -643,14 +697,6 @@ cdef class Process(Runnable):
             Py_DECREF(left)
             if type(left) is Call:
                 (<Call>left).fail_with(ServerExited(self.pid_of(), reason))
-        ring_clear(&self.mailbox)
-        self.coroutine = self.server = self.behaviour = self.receiver = None
-        if bonds is not None:
-            self.scheduler.tell_bonds(self, bonds, reason)
-            if bonds.callbacks is not None:
-                callbacks, bonds.callbacks = bonds.callbacks, None
-                for callback, context in callbacks:
-                    self.scheduler.loop.call_soon(callback, self, context=context)
         return 0
 
     # --- the face of a Task

@@ -35,6 +35,7 @@ cdef class SelectiveReceive:
     cdef object match
     cdef double timeout_s       # negative: wait for ever
     cdef uint32_t position      # slots looked at so far
+    cdef uint32_t drops         # of a bounded mailbox, when it was looked at
     cdef uint8_t armed
 
     def __await__(self):
@@ -47,10 +48,23 @@ cdef class SelectiveReceive:
         """Take the first match; NULL without an exception when there is none yet."""
         cdef Ring* ring = &self.process.mailbox
         cdef PyObject* message
+        cdef uint32_t head
+        if self.process.bounded and self.drops != self.process.bonds.drops:
+            self.drops = self.process.bonds.drops
+            self.position = 0                       # what was dropped has moved the others
         while self.position < ring.used:
             message = ring_at(ring, self.position)
-            if message != NULL and (self.match is None or matches(self.match, <object>message)):
-                return ring_take(ring, self.position)
+            if message != NULL:
+                if self.match is None:
+                    return ring_take(ring, self.position)
+                head = ring.head
+                held = <object>message
+                found = matches(self.match, held)
+                if ring.head != head or self.position >= ring.used or ring_at(ring, self.position) != message:
+                    self.position = 0               # the predicate has changed the mailbox: ask again
+                    continue
+                if found:
+                    return ring_take(ring, self.position)
             self.position += 1
         return NULL
 
@@ -59,7 +73,12 @@ cdef class SelectiveReceive:
         cdef PyObject* message
         if running is not process:
             raise NotInProcess("receive()")
-        message = self.find()
+        try:
+            message = self.find()
+        except BaseException:                       # of the predicate
+            wheel_remove(&process.scheduler.wheel, &process.timer)
+            process.timed_out = 0
+            raise
         if message != NULL:
             wheel_remove(&process.scheduler.wheel, &process.timer)
             process.timed_out = 0

@@ -33,6 +33,10 @@ cdef inline Slot free_slot(uint64_t generation, uint64_t next_free) noexcept:
     return generation << 32 | next_free << 1 | 1
 
 
+cdef inline bint is_pair(object dest) noexcept:
+    return type(dest) is tuple and len(<tuple>dest) == 2
+
+
 @cython.final
 cdef class SendAfter(Runnable):
     """A message that goes out later."""
@@ -139,26 +143,25 @@ cdef class Scheduler(Inlet):
         return 0
 
     def drain(self):
-        """Run what is ready for one turn, then send what it has written to the links."""
-        cdef Runnable runnable
-        cdef uint64_t began_ns = 0 if self.virtual else monotonic_ns()
-        cdef uint32_t work = 0, total = 0
+        """Run what is ready for one turn, then send what it has written to the links.
+
+        A process may bring this about while it runs, by closing its node for example; then all others get their turn.
+        """
+        global running
+        cdef Process outer = running
+        cdef object outer_identity = None if outer is None else outer.scheduler.identity
         self.turns += 1
+        if outer is not None:
+            outer.scheduler.identify(None)
+            running = None
         try:
-            while self.ready.used:
-                taken = <object>ring_pop(&self.ready)
-                Py_DECREF(taken)
-                runnable = <Runnable>taken
-                runnable.queued = 0
-                work += runnable.run(self)
-                if work >= 64:
-                    total += work
-                    work = 0
-                    if total > VIRTUAL_TURN_MAX if self.virtual else monotonic_ns() - began_ns > self.turn_ns_max:
-                        break
+            self.run_ready()
         finally:
             self.identify(None)
             zc_stop_forget()
+            if outer is not None:
+                running = outer
+                outer.scheduler.identify(outer_identity)
             if self.dirty:
                 self.flush_links()
             if self.ready.used:
@@ -166,13 +169,67 @@ cdef class Scheduler(Inlet):
             else:
                 self.scheduled = 0
 
+    cdef int run_ready(self) except -1:
+        """What goes wrong with one that is ready is told to the loop; the others run."""
+        cdef uint64_t began_ns = 0 if self.virtual else monotonic_ns()
+        cdef uint32_t total = 0
+        while self.ready.used:
+            try:
+                if self.run_some(began_ns, &total):
+                    break
+            except Exception as error:
+                total += 64
+                self.complain("zmqcluster: a step of a process failed", error)
+        return 0
+
+    cdef int run_some(self, uint64_t began_ns, uint32_t* total) except -1:
+        """Returns 1 when the turn is over."""
+        cdef Runnable runnable
+        cdef uint32_t work = 0
+        while self.ready.used:
+            taken = <object>ring_pop(&self.ready)
+            Py_DECREF(taken)
+            runnable = <Runnable>taken
+            runnable.queued = 0
+            work += runnable.run(self)
+            if work >= 64:
+                total[0] += work
+                work = 0
+                if total[0] > VIRTUAL_TURN_MAX if self.virtual else monotonic_ns() - began_ns > self.turn_ns_max:
+                    return 1
+        return 0
+
+    # --- what the layers above do, and may do badly
+    cdef int complain(self, str problem, object error) noexcept:
+        """Tell the loop's exception handler, and go on."""
+        try:
+            self.loop.call_exception_handler({"message": problem, "exception": error})
+        except Exception:
+            pass
+        return 0
+
+    cdef object tell(self, str hook, tuple arguments):
+        """Call a hook; None when it raises."""
+        try:
+            return getattr(self.hooks, hook)(*arguments)
+        except Exception as error:
+            self.complain(f"zmqcluster: the hook {hook} failed", error)
+            return None
+
+    cdef object crash_reason(self, object process, object error):
+        try:
+            return self.hooks.on_crash(process, error)
+        except Exception as problem:
+            self.complain("zmqcluster: the hook on_crash failed", problem)
+            return Crashed(type(error).__name__, "", "", error)
+
     cdef inline int identify(self, object process) except -1:
         """Tell asyncio which process is the current task."""
         if process is self.identity:
             return 0
         if _current_tasks is not None:
             if process is None:
-                PyDict_DelItem(_current_tasks, self.loop)
+                (<dict>_current_tasks).pop(self.loop, None)
             else:
                 PyDict_SetItem(_current_tasks, self.loop, process)
         else:
@@ -186,7 +243,7 @@ cdef class Scheduler(Inlet):
     # --- timers
     cdef inline uint64_t clock_ns(self) except? 0:
         if self.virtual:
-            return <uint64_t>(<double>self.loop.time() * 1e9 + 0.5)
+            return <uint64_t>(<double>self.loop.time() * 1e9 + 500)    # a double of seconds rounds to less than that
         return monotonic_ns()
 
     cdef inline uint64_t tick(self) except? 0:
@@ -200,7 +257,7 @@ cdef class Scheduler(Inlet):
             wheel_remove(&self.wheel, &runnable.timer)
         if self.wheel.count == 0:
             self.wheel.now = now_ns // 1000000
-        delay_ns = <uint64_t>(delay_s * 1e9) if delay_s < 3e8 else <uint64_t>3e17
+        delay_ns = 0 if not delay_s > 0 else <uint64_t>(delay_s * 1e9) if delay_s < 3e8 else <uint64_t>3e17
         due = (now_ns + delay_ns + 999999) // 1000000
         if due <= self.wheel.now:
             due = self.wheel.now + 1
@@ -248,7 +305,10 @@ cdef class Scheduler(Inlet):
                 if entry_due(entry) > due:          # from a wider slot: into a narrower one
                     wheel_add(&self.wheel, entry, entry_due(entry))
                 else:
-                    (<Runnable>runnable_of(entry)).on_timer(self)
+                    try:
+                        (<Runnable>runnable_of(entry)).on_timer(self)
+                    except BaseException as error:  # ``fired`` is on the stack: none may stay in it
+                        self.complain("zmqcluster: a timer failed", error)
         if self.wheel.now < now:
             self.wheel.now = now
 
@@ -327,7 +387,7 @@ cdef class Scheduler(Inlet):
             process.bonds.names = None
         if process.bonds is not None and process.bonds.aliases is not None:
             for ref in process.bonds.aliases:
-                del self.aliases[ref]
+                self.aliases.pop(ref, None)
             process.bonds.aliases = None
         self.slots[slot] = free_slot(((process.id >> 32) + 1) & 0xFFFFFFFF, self.first_free)
         self.first_free = slot
@@ -360,15 +420,19 @@ cdef class Scheduler(Inlet):
         """The live process of a pid of this node, or None: ended, or of an earlier incarnation."""
         return self.find(pid.id) if pid.incarnation == self.incarnation else None
 
-    cdef Process find_ending(self, Pid pid):
-        """Like ``find_pid``, but also a process that has been told to end: whoever asks will hear its real reason."""
-        cdef uint32_t slot = <uint32_t>pid.id
+    cdef Process find_any(self, uint64_t id):
+        """Like ``find``, but also a process that has been told to end."""
+        cdef uint32_t slot = <uint32_t>id
         cdef Process process
-        if slot < self.slots_count and not is_free(self.slots[slot]) and pid.incarnation == self.incarnation:
+        if slot < self.slots_count and not is_free(self.slots[slot]):
             process = <Process><PyObject*>self.slots[slot]
-            if process.id == pid.id:
+            if process.id == id:
                 return process
         return None
+
+    cdef Process find_ending(self, Pid pid):
+        """Like ``find_pid``, but also a process that has been told to end: whoever asks will hear its real reason."""
+        return self.find_any(pid.id) if pid.incarnation == self.incarnation else None
 
     cdef inline bint is_here(self, Pid pid) noexcept:
         return pid.node is self.node or pid.node == self.node
@@ -388,7 +452,7 @@ cdef class Scheduler(Inlet):
             if bound is not None:
                 process.limit(bound, policy)
             if link or monitor:
-                require_running("spawn_link() and spawn_monitor()")
+                self.require_own("spawn_link() and spawn_monitor()")
         except BaseException:
             coroutine.close()                       # nothing was started, so nothing was forgotten
             raise
@@ -398,6 +462,11 @@ cdef class Scheduler(Inlet):
         self.enter_table(process)
         return self.admit(process, link, monitor, name, label)
 
+    cdef int require_own(self, str what) except -1:
+        if require_running(what).scheduler is not self:
+            raise UsageError(f"{what} of a process of another node")
+        return 0
+
     def promise(self, server=None, timeout_s=None):
         """A call that nobody has been asked: ``reply`` or ``fail`` settles it, or ``start_server`` takes it along."""
         cdef Call call = Call.__new__(Call)
@@ -405,6 +474,8 @@ cdef class Scheduler(Inlet):
         call.server = server
         if timeout_s is not None:
             call.timeout_s = timeout_s
+            if not call.timeout_s >= 0:
+                raise ConfigError(f"a timeout is None or a number of seconds of at least 0, not {timeout_s!r}")
             self.arm(call, timeout_s)
         return call
 
@@ -422,7 +493,7 @@ cdef class Scheduler(Inlet):
             if bound is not None:
                 process.limit(bound, policy)
             if link or monitor:
-                require_running("start_link()")
+                self.require_own("start_link()")
         except BaseException:
             starting.close()
             raise
@@ -485,7 +556,10 @@ cdef class Scheduler(Inlet):
         if not name:
             raise ConfigError("a process name is a non-empty string")
         if holder is not None:
-            raise AlreadyRegistered(name, holder.pid_of())
+            if not holder.dying:
+                raise AlreadyRegistered(name, holder.pid_of())
+            del self.names[name]                    # whereis does not find it any more, so its name is free
+            holder.bonds.names.remove(name)
         return 0
 
     def unregister(self, str name not None):
@@ -502,7 +576,7 @@ cdef class Scheduler(Inlet):
 
     def registered(self):
         """The names in use, sorted."""
-        return sorted(self.names)
+        return sorted([name for name, process in self.names.items() if not (<Process>process).dying])
 
     # --- messages
     cdef Ref make_ref(self):
@@ -594,6 +668,8 @@ cdef class Scheduler(Inlet):
         link = self.links.get(node)
         if link is None:
             link = self.hooks.connect(node)
+            if link is not None and (<Link?>link).link_state == DOWN_FOR_GOOD:
+                return None
         return link
 
     def deliver(self, dest, message):
@@ -617,7 +693,7 @@ cdef class Scheduler(Inlet):
         call.timeout_s = -1.0 if timeout_s is None else timeout_s
         if timeout_s is not None and not call.timeout_s >= 0:
             raise ConfigError(f"a timeout is None or a number of seconds of at least 0, not {timeout_s!r}")
-        if type(dest) is not Pid and type(dest) is not str and type(dest) is not tuple:
+        if type(dest) is not Pid and type(dest) is not str and not is_pair(dest):
             dest = resolve(dest)
             if dest is None:
                 raise NoProcessError(call.server)
@@ -646,6 +722,7 @@ cdef class Scheduler(Inlet):
         cdef Link link = self.link_to(dest)
         if link is None:
             raise NoConnectionError(dest.node if type(dest) is Pid else dest[1], "the node is not known")
+        call.server = dest                          # not a Via: an earlier life of the peer fails the call
         link.send_call(dest, call)
         if call.state == OPEN and call.timeout_s >= 0:
             self.arm(call, call.timeout_s)
@@ -682,8 +759,8 @@ cdef class Scheduler(Inlet):
                 process.bonds.links = {}
             if pid in process.bonds.links:
                 return 0
-            process.bonds.links[pid] = None
             link = self.link_to(pid)
+            process.bonds.links[pid] = None
             if link is None:
                 self.exit_signal(process, pid, NoConnection(pid.node), True)
             else:
@@ -749,7 +826,7 @@ cdef class Scheduler(Inlet):
         cdef Process watched
         cdef Ref ref
         cdef Link link
-        if type(dest) is not Pid and type(dest) is not tuple and type(dest) is not str:
+        if type(dest) is not Pid and type(dest) is not str and not is_pair(dest):
             dest = resolve(dest)
         if type(dest) is Pid and self.is_here(<Pid>dest):
             watched = self.find_ending(<Pid>dest)
@@ -830,7 +907,7 @@ cdef class Scheduler(Inlet):
                 else:
                     link = self.links.get((<Pid>other).node)
                     if link is not None:
-                        link.send_exit(process, <Pid>other, reason, True)
+                        link.send_exit(process.id, <Pid>other, reason, True)
         if bonds.watchers is not None:
             watchers, bonds.watchers = bonds.watchers, None
             for ref, watcher in watchers.items():
@@ -848,18 +925,22 @@ cdef class Scheduler(Inlet):
         else:
             link = self.link_to(pid)
             if link is not None:
-                link.send_exit(None, pid, reason, False)
+                link.send_exit(sender.id if type(sender) is Pid and self.is_here(<Pid>sender) else 0, pid, reason, False)
 
     # --- frames in and out; see _link.pxi
     cdef int begin(self) except -1:
         self.scheduled = 1                          # end() drains: what the frames make ready needs no call_soon
+        PyContext_Enter(self.context)
         return 0
 
     cdef int feed(self, const char* source, size_t source_bytes, const char* data, size_t data_bytes) except -1:
-        return receive_frame(self, source, source_bytes, data, data_bytes)
+        try:
+            return receive_frame(self, source, source_bytes, data, data_bytes)
+        except Exception as error:                  # a batch goes on, and ends, whatever is in it
+            self.complain("zmqcluster: a frame failed", error)
+            return 0
 
     cdef int end(self) except -1:
-        PyContext_Enter(self.context)
         try:
             self.drain()
         finally:
@@ -957,12 +1038,17 @@ cdef class Scheduler(Inlet):
         """End every process with Shutdown at once; no code of theirs runs any more but their unwinding."""
         cdef uint32_t slot
         cdef Process process
-        for slot in range(1, self.slots_count):
-            if not is_free(self.slots[slot]):
-                process = <Process><PyObject*>self.slots[slot]
-                process.die(Shutdown("node stopped"))
-        while self.ready.used:
-            self.drain()
+        cdef bint again = True
+        while again:                                # their unwinding may start processes
+            again = False
+            for slot in range(1, self.slots_count):
+                if not is_free(self.slots[slot]):
+                    process = <Process><PyObject*>self.slots[slot]
+                    if not process.dying:
+                        again = True
+                        process.die(Shutdown("node stopped"))
+            while self.ready.used:
+                self.drain()
         if self.tick_handle is not None:
             self.tick_handle.cancel()
             self.tick_handle = None

@@ -24,6 +24,7 @@ cdef enum:
     LEVELS = 6
     SLOTS = 64
     PLACE_BITS = 9              # 3 for the level, 6 for the slot
+    FARTHEST = 1 << 35          # half the wheel, a year of ticks
 
 cdef struct Entry:
     Entry* next             # NULL: not in the wheel
@@ -56,9 +57,12 @@ cdef inline void wheel_add(Wheel* wheel, Entry* entry, uint64_t due) noexcept:
     cdef int level = (63 - zc_leading_zeros((wheel.now ^ due) | (SLOTS - 1))) // 6
     cdef int slot
     cdef Entry* head
+    cdef uint64_t place = due
     if level >= LEVELS:
         level = LEVELS - 1
-    slot = (due >> (level * 6)) & (SLOTS - 1)
+        if due - wheel.now > FARTHEST:  # it comes around again, before it is due
+            place = wheel.now + FARTHEST
+    slot = (place >> (level * 6)) & (SLOTS - 1)
     head = &wheel.heads[level][slot]
     entry.word = due << PLACE_BITS | <uint64_t>(level << 6) | <uint64_t>slot
     entry.next = head

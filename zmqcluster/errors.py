@@ -169,7 +169,7 @@ class ProcessError(ClusterError):
 
 
 class NoProcessError(ProcessError, LookupError):
-    """No process at {0.dest}."""
+    """No process at {0.dest!r}."""
 
     FIELDS = ("dest",)
     dest: Any

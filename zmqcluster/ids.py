@@ -13,7 +13,7 @@ from zmqcluster._ids import Pid, Ref
 from zmqcluster.core import register_str
 from zmqcluster.errors import ConfigError
 
-__all__ = ["Destination", "NodeName", "Pid", "Ref", "Via"]
+__all__ = ["Addressee", "Destination", "NodeName", "Pid", "Ref", "Via"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.\-]{1,253}")
@@ -76,12 +76,18 @@ def _split_address(address: str) -> tuple[str, str | None]:
 
 
 @runtime_checkable
-class Via(Protocol):
-    """A name kept by a registry: what ``name=`` and every destination accept."""
+class Addressee(Protocol):
+    """Whatever knows the pid behind it, such as the handle of a server."""
 
     def whereis(self) -> Pid | None: ...
+
+
+@runtime_checkable
+class Via(Addressee, Protocol):
+    """A name kept by a registry: what ``name=`` and every destination accept."""
+
     def register(self, pid: Pid) -> Awaitable[None] | None: ...
     def unregister(self, pid: Pid) -> Awaitable[None] | None: ...
 
 
-Destination = Pid | str | tuple[str, str] | Ref | Via
+Destination = Pid | str | tuple[str, str] | Ref | Addressee

@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from donations import Donation
 
 HERE = Path(__file__).parent
-FIRST_PORT = 7101
 Event = dict[str, Any]
 OnEvent = Callable[["NodeProcess", Event], None]
 OnEnd = Callable[["NodeProcess"], None]
@@ -86,28 +84,9 @@ class NodeProcess:
 
 
 def make_nodes(letters: str, log_folder: Path) -> list[NodeProcess]:
-    """Return a node per letter, each with a loopback port that is free now."""
-    ports = free_ports(len(letters))
-    return [
-        NodeProcess(f"{letter}@127.0.0.1:{port}", log_folder / f"{letter}.log")
-        for letter, port in zip(letters, ports, strict=True)
-    ]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ``count`` ports from 7101 upwards that nobody listens on."""
-    found: list[int] = []
-    for port in range(FIRST_PORT, FIRST_PORT + 1000):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"no {count} free ports from {FIRST_PORT} on")
+    """Return a node per letter; a tag in its name keeps two demos apart, and without a port it takes any free one."""
+    tag = secrets.token_hex(2)
+    return [NodeProcess(f"{letter}-{tag}@127.0.0.1", log_folder / f"{letter}.log") for letter in letters]
 
 
 def new_settings(nodes_count: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_OBS_01_crash_is_one_report_with_all_that_is_needed_to_find_its_cause(
     assert "handle_call" in reason.trace
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("zmqcluster.gen_server", logging.ERROR)
-    assert getattr(record, "zmqcluster") == fields
+    assert record.zmqcluster == fields
     for part in ("Worker", repr(pids["worker"]), "the request", "******", "ValueError", "handle_call"):
         assert part in record.getMessage()
     assert "hidden" not in record.getMessage()
@@ -223,7 +223,7 @@ def test_OBS_04_span_tells_start_and_stop_or_the_exception_with_one_context() ->
 
 
 def test_OBS_05_processes_of_this_node_are_listed_with_what_describes_them() -> None:
-    """Source: LiveDashboard, processes page. The other nodes' part of this case comes with the monitoring of clusters."""
+    """Source: LiveDashboard, processes page. The other nodes' part of this case comes with cluster monitoring."""
 
     async def main() -> None:
         worker = await Worker.start_link(name="worker")

@@ -204,9 +204,7 @@ RESTARTS = [
 
 
 @pytest.mark.parametrize(("restart", "reason", "again"), RESTARTS)
-def test_child_that_ends_is_started_again_by_its_restart_and_its_reason(
-    restart: Any, reason: Any, again: bool
-) -> None:
+def test_child_that_ends_is_started_again_by_its_restart_and_its_reason(restart: Any, reason: Any, again: bool) -> None:
     """Source: supervisor_SUITE:permanent_normal, transient_abnormal, temporary_normal and so on."""
 
     async def main() -> None:
@@ -369,7 +367,7 @@ def test_SUP_13_child_that_does_not_stop_is_killed_after_its_shutdown_time(
         assert now_ms() - began_ms == pytest.approx(after_ms, abs=1.1)
         (down,) = await arriving(0)
         assert (down.ref, down.reason) == (ref, zc.Killed())
-        assert EVENTS == told
+        assert told == EVENTS
 
     run(main)
 

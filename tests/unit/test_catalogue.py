@@ -33,7 +33,7 @@ from zmqcluster.protocol.catalogue_messages import (
 )
 from zmqcluster.protocol.children import FAILED, FINISHED, RUNNING, STARTING, TERMINATED, Child, Plan, ended, rank
 from zmqcluster.protocol.effects import Broadcast, Effect, Emit, Reply, Send
-from zmqcluster.protocol.keeper import CONFLICT_MS_MAX, CONFLICT_RETRY_MS
+from zmqcluster.protocol.keeper import CONFLICT_MS_MAX, CONFLICT_RETRY_MS, FIRST_CONFLICT_MS_MAX
 from zmqcluster.protocol.replicas import Replicas
 from zmqcluster.protocol.table import TOMBSTONE_MS, Table
 
@@ -216,6 +216,29 @@ def test_ensure_when_the_first_start_fails_then_the_caller_is_told_and_no_trace_
     assert core.on_ended(start.run, BOOM, 1) == [Reply("ref", Refused(BOOM))]
     assert (core.which(), core.flush()) == ([], [])
     assert len(starts(core.ensure("x", PLAN, "ref", 0, 2))) == 1
+
+
+def test_ensure_when_the_child_holds_its_name_elsewhere_and_its_row_comes_later_then_the_caller_asks_again() -> None:
+    """After a heal the registry may be quicker than the catalogue."""
+    core = among(B)
+    (start,) = starts(core.ensure("x", PLAN, "ref", 0, 5))
+    assert core.on_ended(start.run, NameConflict("x", None, "names", process(B)), 6) == []
+
+    effects = core.on_message(B, Update(1, [row("x", replica(B))]), 7)
+
+    assert replies(effects) == [("ref", Later())]
+    assert starts(core.on_tick(CONFLICT_RETRY_MS + 6)) == []
+
+
+def test_ensure_when_its_name_stays_held_then_it_is_refused_and_no_trace_is_left() -> None:
+    core = alone()
+    conflict = NameConflict("x", None, "names", process(B))
+    (start,) = starts(core.ensure("x", PLAN, "ref", 0, 1))
+    assert core.on_ended(start.run, conflict, 2) == []
+    (start,) = starts(core.on_tick(CONFLICT_RETRY_MS + 2))
+
+    assert core.on_ended(start.run, conflict, FIRST_CONFLICT_MS_MAX + 2) == [Reply("ref", Refused(conflict))]
+    assert (core.which(), core.flush()) == ([], [])
 
 
 def test_ensure_when_two_nodes_began_it_then_the_first_stays_whatever_the_clocks_say_later() -> None:

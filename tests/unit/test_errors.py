@@ -97,5 +97,7 @@ def test_refusal_and_process_exit_carry_what_they_were_given() -> None:
 
 
 def test_every_error_of_the_module_is_named_in_all() -> None:
-    defined = {name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__}
+    defined = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
     assert defined == set(errors.__all__)

@@ -39,7 +39,16 @@ def test_ls_of_unusable_run_directory_exits_2_and_says_why(tmp_path: Path, capsy
     assert "run directory" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["ls", "--watch", "soon"]])
+def test_top_of_a_node_that_is_not_there_exits_2_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZMQCLUSTER_RUN_DIR", "replaced")
+    announce(tmp_path, NAME)
+    assert main(["top", NAME.partition("@")[0], "--once", "--run-dir", str(tmp_path)]) == 2
+    assert "0 nodes of this host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["ls", "--watch", "soon"], ["top"], ["top", "a", "--every", "x"]])
 def test_wrong_arguments_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(arguments)

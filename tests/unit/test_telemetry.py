@@ -44,7 +44,7 @@ def test_emit_when_nobody_is_attached_then_nothing_happens(told: Told) -> None:
 def test_attach_when_the_id_is_attached_to_the_event_then_it_is_refused(told: Told) -> None:
     listen(told, "test", "event")
     listen(told, "test", "another event")
-    with pytest.raises(ValueError, match="'test'.*'event'"):
+    with pytest.raises(ValueError, match=r"'test'.*'event'"):
         listen(told, "test", "event")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zmqcluster.discovery.local import Entry, listing
+from zmqcluster.monitoring.columns import columns, duration, size
 
 __all__ = ["NodeLine", "as_table", "list_nodes"]
 
@@ -39,14 +40,12 @@ def list_nodes(run_dir: Path | None = None) -> list[NodeLine]:
 
 
 def as_table(lines: Iterable[NodeLine]) -> list[str]:
-    """Return a header and a line for each node, in columns that fit the longest value."""
-    rows = [("NODE", "PID", "STATE", "AGE", "MEMORY", "ENDPOINTS")]
-    rows += [
-        (each.node, str(each.pid), each.state, _age(each.age_s), _memory(each.memory_bytes), " ".join(each.endpoints))
+    """Return a header and a line for each node."""
+    rows = [
+        (each.node, str(each.pid), each.state, duration(each.age_s), size(each.memory_bytes), " ".join(each.endpoints))
         for each in lines
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return columns(("NODE", "PID", "STATE", "AGE", "MEMORY", "ENDPOINTS"), rows)
 
 
 def _line_of(entry: Entry) -> NodeLine:
@@ -70,15 +69,3 @@ def _memory_bytes(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return None
-
-
-def _age(age_s: float | None) -> str:
-    if age_s is None:
-        return ""
-    minutes, seconds = divmod(int(max(0.0, age_s)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {seconds:02}s"
-
-
-def _memory(memory_bytes: int | None) -> str:
-    return "" if memory_bytes is None else f"{memory_bytes / 1e6:.1f} MB"

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from zmqcluster import _core
+from zmqcluster._core import Resident
 from zmqcluster.core import Call
 from zmqcluster.errors import ConfigError
 from zmqcluster.otp.gen_server import GenServer
@@ -26,11 +28,16 @@ __all__ = ["Agent"]
 V = TypeVar("V")
 R = TypeVar("R")
 
-Work = Callable[["Agent[Any]"], Any]
+
+@dataclass(frozen=True, slots=True)
+class Work(Resident):
+    """A function to be run in the agent, which it is given."""
+
+    function: Callable[[Agent[Any]], Any]
 
 
 class Agent(GenServer, Generic[V]):
-    """A server whose state is one value. ``start`` and ``start_link`` take the function that makes it, and arguments."""
+    """A server whose state is one value; ``start`` takes the function that makes it, and its arguments."""
 
     def init(self, function: Callable[..., V], *arguments: Any) -> None:
         """The value is what ``function(*arguments)`` returns."""
@@ -64,19 +71,25 @@ class Agent(GenServer, Generic[V]):
 
     def cast(self, function: Callable[[V], V]) -> None:
         """``update`` without waiting, nor knowing whether it is done."""
-        _check(function)
-        _core.current_scheduler().cast(self.dest, function)
 
-    async def _ask(self, function: Callable[..., Any], work: Work, timeout_s: float | None) -> Any:
+        def work(agent: Agent[V]) -> None:
+            agent._value = function(agent._value)
+
         _check(function)
-        return await _core.current_scheduler().call(self.dest, work, timeout_s)
+        _core.current_scheduler().cast(self.dest, Work(work))
+
+    async def _ask(
+        self, function: Callable[..., Any], work: Callable[[Agent[V]], Any], timeout_s: float | None
+    ) -> Any:
+        _check(function)
+        return await _core.current_scheduler().call(self.dest, Work(work), timeout_s)
 
     def handle_call(self, request: Work, caller: Call) -> Any:
         """Run what a client sent."""
-        return request(self)
+        return request.function(self)
 
-    def handle_cast(self, request: Callable[[V], V]) -> None:
-        self._value = request(self._value)
+    def handle_cast(self, request: Work) -> None:
+        request.function(self)
 
 
 def _check(function: object) -> None:

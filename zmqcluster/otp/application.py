@@ -68,7 +68,7 @@ class Application:
 
     @classmethod
     async def ensure_started(cls, *arguments: Any, restart: Restart = "temporary") -> list[type[Application]]:
-        """Start it, and before it whatever it depends on; return those that did not run yet, in the order of their start.
+        """Start it, and before it whatever it depends on; return those that did not run yet, in their order.
 
         Raises:
             StartFailed: one of them did not start; those that this call had started are stopped again.
@@ -84,8 +84,10 @@ class Application:
 
     @classmethod
     async def stop(cls) -> None:
-        """Stop it, within the time-outs of its children; what depends on it runs on. Raises NotRegistered: it does not run.
+        """Stop it, within the time-outs of its children; what depends on it runs on.
 
+        Raises:
+            NotRegistered: it does not run.
         Source: application:stop/1.
         """
         await (await _controller()).stop_one.within(None)(cls.name_of())

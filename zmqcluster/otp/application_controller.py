@@ -154,7 +154,8 @@ class Applications(GenServer):
         ends_node = restart == "permanent" or (restart == "transient" and reason != Normal())
         fields = {"application": name, "restart": restart, "reason": reason, "ends_node": ends_node}
         level = logging.INFO if is_expected(reason) and not ends_node else logging.ERROR
-        _log.log(level, "application %(application)s (%(restart)s) ended: %(reason)r", fields, extra={"zmqcluster": fields})
+        text = "application %(application)s (%(restart)s) ended: %(reason)r"
+        _log.log(level, text, fields, extra={"zmqcluster": fields})
         telemetry.emit("zmqcluster.application.ended", **fields)
         await self._forget(name)
         if not ends_node:

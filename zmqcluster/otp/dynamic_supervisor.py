@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from zmqcluster import _core
 from zmqcluster._core import Resident
@@ -58,7 +58,7 @@ class Results(Resident):
 
 @dataclass(slots=True)
 class _Request(Resident):
-    """An order under way; ``taken_count`` children of it were launched or refused, ``known_count`` started or failed."""
+    """An order under way: ``taken_count`` children were launched or refused, ``known_count`` started or failed."""
 
     caller: Call
     order: Order
@@ -81,10 +81,14 @@ class _Request(Resident):
 
 @dataclass(slots=True, eq=False)
 class _Starting(ChildEntry):
-    """A child whose init has not returned, or which is to be started again. ``request``: who waits for it."""
+    """A child whose init has not returned, or which is to be tried again.
+
+    ``request`` is who waits for its first start, ``known_as`` the pid of a restarting child when it last ran.
+    """
 
     request: _Request | None = None
     position: int = 0
+    known_as: Pid | None = None
 
     def tell(self, result: Result) -> None:
         if self.request is not None:
@@ -121,7 +125,8 @@ class DynamicSupervisor(GenServer):
         self._extra = tuple(self.extra_arguments if extra_arguments is None else extra_arguments)
         _check_limits(self._children_max, self._restarts_max, self._within_s)
         self._running: dict[Pid, ChildSpec] = {}
-        self._starting: dict[Pid, _Starting] = {}  # by the pid it has or, waiting for a retry, had
+        self._starting: dict[Pid, _Starting] = {}
+        self._retrying: dict[Pid, _Starting] = {}  # by known_as: between two tries, with no process
         self._bare_specs: dict[tuple[Any, ...], ChildSpec] = {}
         self._restarts: deque[float] = deque()
         trap_exits(True)
@@ -148,23 +153,28 @@ class DynamicSupervisor(GenServer):
 
     @call
     async def terminate_child(self, pid: Pid) -> None:
-        """Stop a child and forget it. Raises NoProcessError when it is none of ours."""
-        if pid not in self._running and pid not in self._starting:
+        """Stop a child and forget it; one that restarts is known by the pid it had. Raises NoProcessError."""
+        if self._retrying.pop(pid, None) is not None:
+            return
+        restarting = [key for key, entry in self._starting.items() if entry.known_as == pid]
+        if not restarting and pid not in self._running and pid not in self._starting:
             raise Refusal(NoProcessError(pid))
-        await self._stop([pid])
+        await self._stop(restarting or [pid])
 
     @call
     def which_children(self) -> list[ChildInfo]:
         """The children in no order; the id of each is ``undefined``."""
         running = [ChildInfo(UNDEFINED, pid, "running", spec.kind) for pid, spec in self._running.items()]
-        return running + [entry.info() for entry in self._starting.values()]
+        others = [*self._starting.values(), *self._retrying.values()]
+        return running + [ChildInfo(UNDEFINED, entry.pid, _state(entry), entry.spec.kind) for entry in others]
 
     @call
     def count_children(self) -> dict[str, int]:
         """How many ``specs``, ``active`` (alive), ``supervisors`` and ``workers`` there are."""
-        specs = [*self._running.values(), *[entry.spec for entry in self._starting.values()]]
+        others = [*self._starting.values(), *self._retrying.values()]
+        specs = [*self._running.values(), *[entry.spec for entry in others]]
         supervisors = sum(spec.kind == "supervisor" for spec in specs)
-        restarting = sum(entry.restarting for entry in self._starting.values())
+        restarting = sum(entry.restarting for entry in others)
         return {
             "specs": len(specs),
             "active": len(specs) - restarting,
@@ -193,12 +203,13 @@ class DynamicSupervisor(GenServer):
                 self._running[pid] = kept
                 request.settle(position, pid)
             else:
-                self._starting[pid] = _Starting(kept, pid, False, request, position)
+                self._starting[pid] = _Starting(kept, pid, request=request, position=position)
         if request.taken_count < len(specs):
             _core.current_scheduler().cast(_core.self(), request)
 
     def _is_full(self) -> bool:
-        return self._children_max is not None and len(self._running) + len(self._starting) >= self._children_max
+        count = len(self._running) + len(self._starting) + len(self._retrying)
+        return self._children_max is not None and count >= self._children_max
 
     def _bare(self, spec: ChildSpec) -> ChildSpec:
         """What is kept of a temporary child, which is never started again: no arguments."""
@@ -217,10 +228,10 @@ class DynamicSupervisor(GenServer):
                 self._running[pid] = entry.spec
                 entry.tell(pid)
             case NotStarted(pid, reason) if pid in self._starting:
-                self._not_started(self._starting[pid], pid, reason)
+                self._not_started(self._starting.pop(pid), reason)
             case Exit(pid, reason) if pid in self._running:
                 return self._ended(self._running.pop(pid), pid, reason)
-            case Exit(pid) if pid in self._starting and not self._starting[pid].restarting:
+            case Exit(pid) if pid in self._starting:
                 send(_core.self(), message)  # what became of its start is on its way
             case Started() | NotStarted() | Exit():
                 pass  # of a child that was stopped meanwhile
@@ -228,27 +239,28 @@ class DynamicSupervisor(GenServer):
                 super().handle_info(message)
         return None
 
-    def _not_started(self, entry: _Starting, pid: Pid, reason: Any) -> None:
-        if entry.restarting and reason != IGNORED:
+    def _not_started(self, entry: _Starting, reason: Any) -> None:
+        if entry.known_as is not None and reason != IGNORED:
             report("start_error", entry, None, reason)
-            type(self).at(_core.self())._retry(pid)
+            entry.pid = None
+            self._retrying[entry.known_as] = entry
+            type(self).at(_core.self())._retry(entry.known_as)
             return
-        del self._starting[pid]
         entry.tell(None if reason == IGNORED else StartFailed(entry.spec.server.__name__, reason))
 
     # --- ends
     def _ended(self, spec: ChildSpec, pid: Pid, reason: Any) -> Stop | None:
         if not is_expected(reason):
             report("child_terminated", ChildEntry(spec, pid), pid, reason)
-        return self._restart(spec) if starts_again(spec.restart, reason) else None
+        return self._restart(spec, pid) if starts_again(spec.restart, reason) else None
 
     @cast
-    def _retry(self, pid: Pid) -> Stop | None:
+    def _retry(self, known_as: Pid) -> Stop | None:
         """The restart of a child failed: try again, unless it was stopped meanwhile."""
-        entry = self._starting.pop(pid, None)
-        return None if entry is None else self._restart(entry.spec)
+        entry = self._retrying.pop(known_as, None)
+        return None if entry is None else self._restart(entry.spec, known_as)
 
-    def _restart(self, spec: ChildSpec) -> Stop | None:
+    def _restart(self, spec: ChildSpec, known_as: Pid) -> Stop | None:
         if not self._may_restart():
             report("shutdown", ChildEntry(spec), None, "reached_max_restart_intensity")
             return Stop(Shutdown("reached_max_restart_intensity"))
@@ -256,7 +268,7 @@ class DynamicSupervisor(GenServer):
         if has_started:
             self._running[pid] = spec
         else:
-            self._starting[pid] = _Starting(spec, pid, restarting=True)
+            self._starting[pid] = _Starting(spec, pid, restarting=True, known_as=known_as)
         return None
 
     def _may_restart(self) -> bool:
@@ -269,6 +281,7 @@ class DynamicSupervisor(GenServer):
 
     async def terminate(self, reason: Any) -> None:
         """Stop all children together."""
+        self._retrying.clear()
         await self._stop([*self._running, *self._starting])
 
     async def _stop(self, pids: list[Pid]) -> None:
@@ -283,6 +296,10 @@ class DynamicSupervisor(GenServer):
             spec = specs[pid]
             if not is_expected(reason) and not (isinstance(reason, Killed) and spec.shutdown_s == 0):
                 report("shutdown_error", ChildEntry(spec, pid), pid, reason)
+
+
+def _state(entry: _Starting) -> Literal["running", "restarting"]:
+    return "restarting" if entry.restarting else "running"
 
 
 def _shutdown_s(spec: ChildSpec) -> float | None:

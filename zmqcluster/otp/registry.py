@@ -105,7 +105,8 @@ class Registry:
             raise ConfigError(f"registry {name!r}: partitions is an int of at least 1, not {partitions!r}")
         self.name = name
         self._shelf_key, self._entries_key = shelf_key(name), entries_key(name)
-        self._setup = Setup(name, keys, partitions, tuple(listeners), {exact(key): value for key, value in (meta or {}).items()})
+        exact_meta = {exact(key): value for key, value in (meta or {}).items()}
+        self._setup = Setup(name, keys, partitions, tuple(listeners), exact_meta)
 
     def child_spec(self) -> ChildSpec:
         return ChildSpec(self.name, RegistryTree, (self._setup,), name=self.name)
@@ -282,7 +283,8 @@ class Registry:
         if not _scheduler().is_alive(part.pid):
             raise UsageError(f"the registry {self.name!r} is being started again")
         link(part.pid)
-        part.owned[owner] = owned = {}
+        owned: dict[Key, None] = {}
+        part.owned[owner] = owned
         return owned
 
     def _remove(self, key: Any, accepts: Callable[[Any], object] | None) -> None:

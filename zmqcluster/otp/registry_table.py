@@ -6,7 +6,7 @@
 
 The registering process writes the table itself: one thread runs all processes of a node, so a write is atomic, and no
 message is needed. What needs a process is the cleaning: a partition is linked to every process that holds a key in it.
-Invariant: ``key in owned[pid]`` exactly while an entry of that key has that pid, or the pid is dead and not cleaned yet.
+Invariant: ``key in owned[pid]`` exactly while an entry of that key has that pid, or the pid is dead and not cleaned.
 A unique key whose owner is dead can be taken at once; the late cleaning leaves the new owner's entry alone.
 """
 
@@ -29,7 +29,20 @@ from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.protocol.entries import Key, plain
 from zmqcluster.runtime.process import send, trap_exits
 
-__all__ = ["Entry", "Keys", "Part", "Registered", "RegistryTree", "Row", "Setup", "Table", "Unregistered", "entries_key", "new_entry", "shelf_key"]
+__all__ = [
+    "Entry",
+    "Keys",
+    "Part",
+    "Registered",
+    "RegistryTree",
+    "Row",
+    "Setup",
+    "Table",
+    "Unregistered",
+    "entries_key",
+    "new_entry",
+    "shelf_key",
+]
 
 Keys = Literal["unique", "duplicate"]
 

@@ -194,5 +194,5 @@ class StateMachine(GenServer):
     def _name_of(self, result: Next) -> str:
         name = getattr(result.state, "__name__", "")
         if not name or getattr(self, name, None) != result.state:
-            raise UsageError(f"{result.state!r} is no state of {type(self).__name__}: give a method, as in Next(self.open)")
+            raise UsageError(f"{result.state!r} is no state of {type(self).__name__}: give one of its methods")
         return name

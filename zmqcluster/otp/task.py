@@ -162,7 +162,10 @@ class Task(Generic[T]):
         return None if outcome == ended_by_this else outcome
 
     async def ignore(self) -> Outcome[T] | None:
-        """Let the task run on, unlinked, and its result vanish; return the outcome if it is here. Source: Task.ignore/1."""
+        """Let the task run on, unlinked, and its result vanish; return the outcome if it is here.
+
+        Source: Task.ignore/1.
+        """
         outcome = await self.poll(0)
         if outcome is None:
             unlink(self.pid)
@@ -174,8 +177,8 @@ class Task(Generic[T]):
         """The values of all tasks, in their order, within ``timeout_s`` together.
 
         Raises:
-            CallTimeout, ServerExited: as ``result``; the first task that ends without a value fails the call at once, and
-                the results of the others will not come any more.
+            CallTimeout, ServerExited: as ``result``; the first task that ends without a value fails the call at once.
+                The results of the others will not come any more.
         Source: Task.await_many/2.
         """
         waited = list(tasks)

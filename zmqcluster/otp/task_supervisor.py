@@ -147,7 +147,7 @@ class TaskSupervisor(DynamicSupervisor):
         on_timeout: OnTimeout = "exit",
         ordered: bool = True,
     ) -> TaskStream[T]:
-        """``stream_tasks`` with children of this supervisor, linked: a crash ends a consumer that does not trap exits."""
+        """``stream_tasks`` with children of this supervisor, linked: a crash ends the consumer unless it traps."""
         return stream_tasks(
             function,
             items,

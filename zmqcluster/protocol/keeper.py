@@ -37,10 +37,11 @@ from zmqcluster.protocol.restarts import TEMPORARY, exceeds, restarts
 from zmqcluster.protocol.runs import Phase, Run, Runs
 from zmqcluster.protocol.table import Table
 
-__all__ = ["CONFLICT_MS_MAX", "CONFLICT_RETRY_MS", "Keeper", "plan_of"]
+__all__ = ["CONFLICT_MS_MAX", "CONFLICT_RETRY_MS", "FIRST_CONFLICT_MS_MAX", "Keeper", "plan_of"]
 
 CONFLICT_RETRY_MS = 200  # the name of a child is held elsewhere: after a heal the other process ends within this
 CONFLICT_MS_MAX = 5_000  # held for so long, it belongs to somebody else: the child has failed
+FIRST_CONFLICT_MS_MAX = 1_000  # the same for a first start, which somebody waits for
 
 
 class Keeper:
@@ -88,9 +89,16 @@ class Keeper:
             self.runs.drop(run)
             return [*self._promised(run, Terminated()), *self.settle(run.child.id, now_ms)]
         if not run.has_run and run.child.generation == 1:
-            self.runs.drop(run)
-            return [*_replies(run, Refused(reason)), *self.settle(run.child.id, now_ms)]
+            return self._not_begun(run, reason, now_ms)
         return self._again(run, reason, now_ms)
+
+    def _not_begun(self, run: Run, reason: Any, now_ms: int) -> list[Effect]:
+        """The first start failed. Maybe the same child holds its name elsewhere, and its row is on the way: a heal."""
+        if isinstance(reason, NameConflict) and _conflict_ms(run, now_ms) < FIRST_CONFLICT_MS_MAX:
+            self.runs.wait(run, now_ms + CONFLICT_RETRY_MS)
+            return []
+        self.runs.drop(run)
+        return [*_replies(run, Refused(reason)), *self.settle(run.child.id, now_ms)]
 
     def _again(self, run: Run, reason: Any, now_ms: int) -> list[Effect]:
         plan = plan_of(run.child)
@@ -107,9 +115,7 @@ class Keeper:
 
     def _wait(self, run: Run, reason: NameConflict, now_ms: int) -> list[Effect]:
         """After a heal two processes may meet under one name, and the registry be quicker than we are."""
-        if run.conflict_since_ms is None:
-            run.conflict_since_ms = now_ms
-        elif now_ms - run.conflict_since_ms > CONFLICT_MS_MAX:
+        if _conflict_ms(run, now_ms) > CONFLICT_MS_MAX:
             return self._fail(run, reason, now_ms)
         self._write(run, STARTING, None, now_ms)
         self.runs.wait(run, now_ms + CONFLICT_RETRY_MS)
@@ -205,6 +211,13 @@ def plan_of(child: Child) -> Plan:
     """Return the plan of a child that has not ended."""
     assert child.plan is not None
     return child.plan
+
+
+def _conflict_ms(run: Run, now_ms: int) -> int:
+    """For how long the name of this child has been held elsewhere."""
+    if run.conflict_since_ms is None:
+        run.conflict_since_ms = now_ms
+    return now_ms - run.conflict_since_ms
 
 
 def _replies(run: Run, value: Any) -> list[Effect]:
