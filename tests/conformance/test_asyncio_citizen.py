@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+from collections.abc import AsyncIterator
 
 import aiohttp
 import aiohttp.web
@@ -138,7 +139,7 @@ def test_gather_then_calls_and_coroutines_mix_and_the_first_failure_is_raised() 
 
     async def main() -> None:
         echo = await Echo.start()
-        assert await asyncio.gather(later("a"), zc.call(echo, "b"), later("c")) == ["a", "b", "c"]
+        assert list(await asyncio.gather(later("a"), zc.call(echo, "b"), later("c"))) == ["a", "b", "c"]
         with pytest.raises(ZeroDivisionError):
             await asyncio.gather(later("a"), zc.call(echo, "b"), fails())
 
@@ -215,6 +216,9 @@ def test_anyio_task_group_then_its_tasks_run_and_its_scope_cancels_them() -> Non
         await anyio.sleep(0.001)
         seen.append(value)
 
+    async def fails() -> None:
+        raise ValueError
+
     async def main() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(note, "a")
@@ -224,7 +228,7 @@ def test_anyio_task_group_then_its_tasks_run_and_its_scope_cancels_them() -> Non
             group.cancel_scope.cancel()
         with pytest.raises(ExceptionGroup):
             async with anyio.create_task_group() as group:
-                group.start_soon(int, "no number")
+                group.start_soon(fails)
                 await zc.receive()
 
     run_real(main)
@@ -245,7 +249,7 @@ async def answer(request: aiohttp.web.Request) -> aiohttp.web.Response:
 
 
 @contextlib.asynccontextmanager
-async def site() -> contextlib.AsyncIterator[str]:
+async def site() -> AsyncIterator[str]:
     """An aiohttp server on loopback, and its address."""
     application = aiohttp.web.Application()
     application.router.add_get("/", answer)

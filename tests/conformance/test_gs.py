@@ -238,7 +238,7 @@ def test_GS_11_stop_with_a_reply_terminates_first_and_then_replies() -> None:
     order: list[str] = []
 
     class Noting(Scripted):
-        async def terminate(self, reason: Any) -> None:
+        async def terminate(self, reason: Any) -> None:  # type: ignore[override]
             await asyncio.sleep(0.1)
             order.append("terminated")
 

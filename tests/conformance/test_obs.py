@@ -99,7 +99,7 @@ def test_OBS_01_crash_is_one_report_with_all_that_is_needed_to_find_its_cause(
     assert "handle_call" in reason.trace
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("zmqcluster.gen_server", logging.ERROR)
-    assert record.zmqcluster == fields
+    assert vars(record)["zmqcluster"] == fields
     for part in ("Worker", repr(pids["worker"]), "the request", "******", "ValueError", "handle_call"):
         assert part in record.getMessage()
     assert "hidden" not in record.getMessage()

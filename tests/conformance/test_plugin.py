@@ -131,14 +131,14 @@ def test_process_is_left_then_the_failure_names_the_line_that_started_it(pyteste
         pytester,
         """
 async def test_forgets(node):
-    zc.spawn(forever)                       # line 22
-    await Counter.start(name="counter")     # line 23
+    zc.spawn(forever)
+    await Counter.start(name="counter")
 """,
         failed=1,
     )
     assert "the test has left behind:" in printed
-    assert "forever, started in test_forgets at test_process" in printed and ".py:20" in printed
-    assert "counter, started in test_forgets at " in printed and ".py:21" in printed
+    assert "forever, started in test_forgets at test_process" in printed and ".py:19" in printed
+    assert "counter, started in test_forgets at " in printed and ".py:20" in printed
 
 
 def test_timer_and_task_are_left_then_the_failure_names_them(pytester: pytest.Pytester) -> None:

@@ -27,12 +27,9 @@ def events() -> Iterator[list[str]]:
 class Child(zc.GenServer):
     """Tells when it starts and stops; starts and stops slowly, so that two at a time would show."""
 
-    def init(self, id: str) -> None:
+    async def init(self, id: str) -> None:
         zc.trap_exits(True)
         self.id = id
-        return self.begin()
-
-    async def begin(self) -> None:
         EVENTS.append(f"+{self.id}")
         await asyncio.sleep(0.01)
         EVENTS.append(f"{self.id} is up")
@@ -77,7 +74,7 @@ def plain(id: str, **options: Any) -> zc.ChildSpec:
     return zc.ChildSpec(id, Plain, **options)
 
 
-async def pids_of(supervisor: zc.Supervisor) -> dict[str, zc.Pid | None]:
+async def pids_of(supervisor: zc.Supervisor) -> dict[str, Any]:
     return {info.id: info.pid for info in await supervisor.which_children()}
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from zmqcluster.core import Down
 from zmqcluster.ids import Pid
+from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.runtime.node import Node
 from zmqcluster.runtime.process import monitor, receive
 from zmqcluster.runtime.run import run as run_node_for_real
@@ -23,7 +24,7 @@ from zmqcluster.runtime.run import run_node
 from zmqcluster.testing.clock import VirtualLoop
 
 T = TypeVar("T")
-Main = Callable[..., Coroutine[Any, Any, T]]
+Main = Callable[..., Coroutine[Any, Any, T]] | type[Supervisor]
 
 
 def run(main: Main[T], *arguments: Any) -> T:

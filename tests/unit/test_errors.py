@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,11 +44,12 @@ def test_message_when_formatted_then_it_holds_the_fields_and_no_placeholder(cls:
 @pytest.mark.parametrize("way", ["pickle", "copy", "deepcopy"])
 def test_error_when_copied_then_class_fields_and_text_are_the_same(cls: type[ClusterError], way: str) -> None:
     error = sample(cls)
-    made = {
+    ways: dict[str, Callable[[], ClusterError]] = {
         "pickle": lambda: pickle.loads(pickle.dumps(error)),
         "copy": lambda: copy.copy(error),
         "deepcopy": lambda: copy.deepcopy(error),
-    }[way]()
+    }
+    made = ways[way]()
     assert type(made) is cls
     assert made.args == error.args
     assert str(made) == str(error)

@@ -58,4 +58,5 @@ def test_crashed_when_compared_or_shown_then_without_the_exception_and_shown_wit
     reason = exits.Crashed("ValueError", "boom", "a long trace", error)
     assert reason == exits.Crashed("ValueError", "boom", "a long trace")
     assert repr(reason) == "Crashed(kind='ValueError', text='boom')"
-    assert decode(encode(reason)).exception is None
+    arrived: Any = decode(encode(reason))
+    assert arrived.exception is None

@@ -95,4 +95,5 @@ def test_identifier_when_copied_pickled_or_sent_then_it_is_equal(cls: Any) -> No
 
 
 def test_pid_and_ref_of_equal_numbers_are_different_things() -> None:
-    assert Pid("a@h", 1, 1) != Ref("a@h", 1, 1)
+    ids: list[object] = [Pid("a@h", 1, 1), Ref("a@h", 1, 1)]
+    assert ids[0] != ids[1]

@@ -101,7 +101,7 @@ def test_child_whose_name_was_taken_meanwhile_then_restarts_fail_until_the_limit
         assert await end_of(tree.pid) == zc.Shutdown("reached_max_restart_intensity")
 
     run(main)
-    contexts = [record.zmqcluster["context"] for record in caplog.records]  # type: ignore[attr-defined]
+    contexts = [vars(record)["zmqcluster"]["context"] for record in caplog.records]
     assert contexts == ["child_terminated", *["start_error"] * 5, "shutdown"]
 
 

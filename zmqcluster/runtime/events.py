@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from zmqcluster.core import message
+
 __all__ = ["Gossip", "NodeDown", "NodeUp"]
 
 
+@message(tag="node.up")
 @dataclass(frozen=True, slots=True)
 class NodeUp:
     """A session with ``node`` began; it is in ``nodes()`` already."""
@@ -19,6 +22,7 @@ class NodeUp:
     node: str
 
 
+@message(tag="node.down")
 @dataclass(frozen=True, slots=True)
 class NodeDown:
     """The session with ``node`` ended and it is no longer in ``nodes()``; for the reasons see ``protocol.steps``."""
@@ -27,6 +31,7 @@ class NodeDown:
     reason: str
 
 
+@message(tag="node.gossip")
 @dataclass(frozen=True, slots=True)
 class Gossip:
     """``node`` published ``message`` under ``topic``; earlier ones may have been lost."""

@@ -79,10 +79,10 @@ def _given(request: pytest.FixtureRequest, world: W, shown: Callable[[W], Any]) 
     stash[WORLD] = world
     try:
         yield shown(world)
-        if stash.get(WORLD, None) is world:  # a plain test: nobody has looked yet
+        if not world.has_run:  # a plain test: nobody has looked yet
             _fail_for(world.left())
     finally:
-        stash.pop(WORLD, None)
+        del stash[WORLD]
         world.close()
 
 
@@ -93,7 +93,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if world is None or not _is_async(pyfuncitem):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    del pyfuncitem.stash[WORLD]
     try:
         world.run(partial(pyfuncitem.obj, **arguments), _settings(pyfuncitem).get("within_s", WITHIN_S))
     except Exception as error:

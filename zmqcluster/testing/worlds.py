@@ -35,6 +35,7 @@ class World:
     def __init__(self, loop: VirtualLoop, node: Node, nodes: list[Node]) -> None:
         self.loop = loop
         self.node = node
+        self.has_run = False
         self.births = Births(loop)
         for each in nodes:
             self.births.watch(each.scheduler)
@@ -46,6 +47,7 @@ class World:
             ServerExited: an exit signal ended the test, for one because a linked process crashed.
             AssertionError: it is not done within ``within_s``; the message says where it waits.
         """
+        self.has_run = True
         outcome: asyncio.Future[Any] = self.loop.create_future()
         scheduler = self.node.scheduler
         pid = scheduler.context.copy().run(scheduler.spawn, _test(test, outcome))
