@@ -65,11 +65,12 @@ $(venv)/.python:
 	@path=$$(.ci/python $(PYTHON)) && echo "making $(venv) with $$path" && "$$path" -m venv --clear $(venv)
 	@touch $@
 
-# What pyproject.toml requires to build, to run and to test, and a path file that leads to this folder. Not an editable
-# install: that compiles everything anew in a temporary folder, here the compile is incremental.
+# What pyproject.toml requires to build, to run and to test; a path file that leads to this folder, and the metadata that
+# pytest finds our plugin by. Not an editable install: that compiles everything anew, here the compile is incremental.
 $(venv)/.required: $(venv)/.python pyproject.toml
 	@$(call requirements,test) && $(pip) -r $(venv)/requirements.txt 2>$(venv)/pip.log || { cat $(venv)/pip.log; exit 1; }
 	@echo '$(CURDIR)' >"$$($(python) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zmqcluster.pth"
+	@$(python) setup.py --quiet egg_info 2>$(venv)/egg_info.log || { cat $(venv)/egg_info.log; exit 1; }
 	@touch $@
 
 $(venv)/.built: $(venv)/.required $(sources)

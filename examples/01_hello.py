@@ -29,3 +29,7 @@ async def main() -> None:  # runs as the node's first process
 
 if __name__ == "__main__":
     zc.run(main)
+
+# Output:
+# Processed: $1000.00, Zakat: $25.00
+# The processor ended: Normal()

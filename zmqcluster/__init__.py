@@ -45,11 +45,20 @@ from zmqcluster.exits import (
 from zmqcluster.ids import NodeName, Pid, Ref
 from zmqcluster.monitoring import inspect
 from zmqcluster.monitoring.run import run
+from zmqcluster.otp.agent import Agent
+from zmqcluster.otp.application import Application
 from zmqcluster.otp.child_spec import ChildSpec
+from zmqcluster.otp.dynamic_supervisor import DynamicSupervisor
 from zmqcluster.otp.gen_server import GenServer, reply, stop
 from zmqcluster.otp.methods import call, cast
+from zmqcluster.otp.partition_supervisor import PartitionSupervisor
+from zmqcluster.otp.registry import Registry
 from zmqcluster.otp.requests import Request, Requests, abcast, multi_call, send_request
+from zmqcluster.otp.state_machine import StateMachine
 from zmqcluster.otp.supervisor import Supervisor
+from zmqcluster.otp.task import Exited, Finished, Task, TaskResult
+from zmqcluster.otp.task_stream import stream_tasks
+from zmqcluster.otp.task_supervisor import TaskSupervisor
 from zmqcluster.protocol.placement import Uniform
 from zmqcluster.runtime.current import connect, disconnect, joined, monitor_nodes, node, nodes
 from zmqcluster.runtime.events import Gossip, NodeDown, NodeUp
@@ -90,6 +99,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TIMEOUT",
+    "Agent",
+    "Application",
     "BadReturn",
     "Call",
     "ChildSpec",
@@ -99,7 +110,10 @@ __all__ = [
     "Crashed",
     "Destination",
     "Down",
+    "DynamicSupervisor",
     "Exit",
+    "Exited",
+    "Finished",
     "GenServer",
     "Gossip",
     "HashRing",
@@ -116,15 +130,21 @@ __all__ = [
     "NodeName",
     "NodeUp",
     "Normal",
+    "PartitionSupervisor",
     "Pid",
     "Ref",
+    "Registry",
     "Reply",
     "Request",
     "Requests",
     "Shutdown",
+    "StateMachine",
     "Static",
     "Stop",
     "Supervisor",
+    "Task",
+    "TaskResult",
+    "TaskSupervisor",
     "TimedOut",
     "Timing",
     "Uniform",
@@ -169,6 +189,7 @@ __all__ = [
     "spawn_link",
     "spawn_monitor",
     "stop",
+    "stream_tasks",
     "trap_exits",
     "unalias",
     "unlink",

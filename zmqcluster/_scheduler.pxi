@@ -243,11 +243,12 @@ cdef class Scheduler(Inlet):
     # --- timers
     cdef inline uint64_t clock_ns(self) except? 0:
         if self.virtual:
-            return <uint64_t>(<double>self.loop.time() * 1e9 + 500)    # a double of seconds rounds to less than that
+            return <uint64_t>(<double>self.loop.time() * 1e9 + 0.5)
         return monotonic_ns()
 
     cdef inline uint64_t tick(self) except? 0:
-        return (self.clock_ns() - self.started_ns) // 1000000
+        cdef uint64_t slack_ns = 500 if self.virtual else 0     # what a double of seconds loses in a hundred years
+        return (self.clock_ns() - self.started_ns + slack_ns) // 1000000
 
     cdef int arm(self, Runnable runnable, double delay_s) except -1:
         """Wake ``runnable`` not before ``delay_s`` from now, rounded up to a tick."""

@@ -24,7 +24,6 @@ cdef enum:
     LEVELS = 6
     SLOTS = 64
     PLACE_BITS = 9              # 3 for the level, 6 for the slot
-    FARTHEST = 1 << 35          # half the wheel, a year of ticks
 
 cdef struct Entry:
     Entry* next             # NULL: not in the wheel
@@ -60,8 +59,8 @@ cdef inline void wheel_add(Wheel* wheel, Entry* entry, uint64_t due) noexcept:
     cdef uint64_t place = due
     if level >= LEVELS:
         level = LEVELS - 1
-        if due - wheel.now > FARTHEST:  # it comes around again, before it is due
-            place = wheel.now + FARTHEST
+        if due - wheel.now > <uint64_t>1 << 35:     # half the wheel, a year: it comes around again before it is due
+            place = wheel.now + (<uint64_t>1 << 35)
     slot = (place >> (level * 6)) & (SLOTS - 1)
     head = &wheel.heads[level][slot]
     entry.word = due << PLACE_BITS | <uint64_t>(level << 6) | <uint64_t>slot

@@ -141,9 +141,9 @@ def test_DSUP_04_each_outcome_of_a_start_reaches_the_caller_and_the_supervisor_l
         assert isinstance(crashed, Crashed) and (crashed.kind, crashed.text) == ("ValueError", "no")
         assert await reason(lambda: exit("left")) == "left"
         named = await started(supervisor, spec(name="taken"))
-        with pytest.raises(StartFailed) as taken:
+        with pytest.raises(AlreadyStarted) as taken:
             await supervisor.start_child(spec(name="taken"))
-        assert taken.value.reason == ("already_started", named)
+        assert taken.value.pid == named
         assert (await supervisor.count_children())["specs"] == 3
         assert await arriving() == []
 

@@ -530,6 +530,29 @@ def test_GS_22_cast_to_a_node_that_accepts_and_never_answers_returns_at_once() -
         run_real(main, port, name=f"fast@127.0.0.1:{own_port}", cookie="secret")
 
 
+def test_GS_23_hibernated_server_is_shown_so_and_answers_the_next_message() -> None:
+    """Source: gen_server_SUITE:hibernate; asked for with a call of ``hibernate`` in the handler."""
+
+    class Sleepy(Scripted):
+        def handle_call(self, request: Any, caller: zc.Call) -> Any:
+            if request == "hibernate":
+                zc.hibernate()
+            return request
+
+    async def main() -> None:
+        server = await Sleepy.start(zc.self())
+        seen = []
+        for request in ("hibernate", "wake", "hibernate"):
+            assert await zc.call(server, request) == request
+            await arriving(0.01)
+            info = zc.process_info(server.pid)
+            assert info is not None
+            seen.append(info["status"])
+        assert seen == ["hibernated", "waiting", "hibernated"]
+
+    run(main)
+
+
 # --- beyond the list: what the cases leave out
 
 

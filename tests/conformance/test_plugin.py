@@ -29,6 +29,12 @@ async def forever():
 """
 
 
+@pytest.fixture(autouse=True)
+def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be imported anew by each run: three seconds."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def ran(pytester: pytest.Pytester, tests: str, **outcomes: int) -> str:
     """Run a file with ``tests`` in it, check the outcomes, and return what was printed."""
     pytester.makepyfile(f"{HEAD}\n{tests}")
@@ -217,7 +223,7 @@ async def serve(name):
 async def test_three(cluster):
     assert len(zc.nodes()) == 2
     b = cluster.full_name("b")
-    pid = cluster.at("b", lambda: zc.spawn(serve, "counter"))
+    pid = cluster.spawn("b", serve, "counter")
     await asyncio.sleep(1)
     assert await Counter.at(("counter", b)).add(2) == 2
     zc.send(pid, "end")
@@ -231,7 +237,7 @@ async def test_cut(cluster):
     assert isinstance(await zc.receive(), zc.NodeUp)
 
 async def test_crash(cluster):
-    cluster.at("b", lambda: zc.spawn(forever))
+    cluster.spawn("b", forever)
     cluster.crash("b")
     zc.monitor_nodes()
     assert isinstance(await zc.receive(), zc.NodeDown)
@@ -254,13 +260,13 @@ async def test_wrong(cluster):
     assert zc.nodes() == []
 
 async def test_forgets(cluster):
-    cluster.at("b", lambda: zc.spawn(forever))
+    cluster.spawn("b", forever)
     await asyncio.sleep(0.1)
 """,
         failed=2,
     )
     assert "replay:" in printed and "node_up" in printed
-    assert "<b@10.0.0.2:7100" in printed and "forever, started in <lambda> at " in printed
+    assert "<b@10.0.0.2:7100" in printed and "forever, started in test_forgets at " in printed
 
 
 def test_plain_test_with_node_then_leaks_fail_it_at_its_end(pytester: pytest.Pytester) -> None:

@@ -105,6 +105,55 @@ def test_PROC_08_message_after_an_exit_signal_is_never_processed() -> None:
     run(main)
 
 
+PATTERNS: list[tuple[Any, int]] = [
+    (int, 1),
+    (("order", ...), 3),
+    (("order", int), 4),
+    (("order", lambda number: number == "7"), 3),
+    (("order", ..., ...), 5),
+    ("text", 0),
+    (True, 2),
+    (1, 1),
+    (lambda message: message is True, 2),
+    (tuple, 3),
+]
+
+
+@pytest.mark.parametrize(("pattern", "position"), PATTERNS)
+def test_PROC_04_pattern_takes_the_first_message_that_fits_it(pattern: Any, position: int) -> None:
+    """Source: receive with patterns; ``...`` is the underscore, and equal values of another type do not match."""
+    messages: list[Any] = ["text", 1, True, ("order", "7"), ("order", 7), ("order", 7, None)]
+
+    async def main() -> None:
+        for message in messages:
+            zc.send(zc.self(), message)
+        assert await zc.receive(pattern) == messages[position]
+        rest = await arriving(0)
+        assert rest == messages[:position] + messages[position + 1 :]
+
+    run(main)
+
+
+def test_PROC_10_dictionary_belongs_to_its_process() -> None:
+    """Source: process_test dictionary. It is a dict: put, get and erase are its own operations."""
+
+    async def looks(owner: zc.Pid) -> None:
+        zc.send(owner, dict(zc.dictionary()))
+
+    async def main() -> None:
+        assert zc.dictionary() == {}
+        zc.dictionary()["k"] = "v1"
+        assert zc.dictionary().setdefault("k", "v2") == "v1"
+        zc.dictionary()["k"] = "v2"
+        assert [key for key, value in zc.dictionary().items() if value == "v1"] == []
+        zc.spawn(looks, zc.self())
+        assert await zc.receive() == {}
+        assert zc.dictionary().pop("k") == "v2"
+        assert zc.dictionary() == {}
+
+    run(main)
+
+
 def test_PROC_11_info_of_a_live_process_a_dead_one_and_one_of_another_node() -> None:
     """Source: process_test info/2; a remote pid is badarg on OTP 25."""
 

@@ -11,6 +11,7 @@ import pytest
 import zmqcluster as zc
 from tests.support.running import arriving, end_of, forever, run
 from zmqcluster.otp import sys
+from zmqcluster.testing.simulation import Simulation
 
 
 class Counter(zc.GenServer):
@@ -255,10 +256,11 @@ def test_SYS_04_trace_log_and_statistics_tell_what_came_in_and_what_went_out(cap
         assert statistics is not None
         assert (statistics.messages_in, statistics.messages_out) == (3, 2)
         assert statistics.now_s - statistics.started_s == pytest.approx(0.1)
-        assert [(event.direction, event.value) for event in await sys.get_log(server)] == [
-            ("out", None),
-            ("in", None),
-            ("out", 3),
+        slowly = ("call", "add_slowly", (2,), None)
+        assert await sys.get_log(server) == [
+            sys.Event("out", "note", None),
+            sys.Event("in", slowly, None),
+            sys.Event("out", slowly, 3),
         ]
         await sys.trace(server, False)
         await sys.statistics(server, False)
@@ -350,3 +352,35 @@ def test_change_code_of_a_server_that_is_not_suspended_or_that_fails_then_nothin
         assert await counter.add(1) == 2
 
     run(main)
+
+
+# --- from another node
+
+
+def test_system_calls_from_another_node_then_they_work_but_for_code_which_does_not_travel() -> None:
+    """Source: sys works on any process; a fun of another node needs its module there."""
+    with Simulation(seed=1, nodes=2) as simulation:
+        for name in simulation.names:
+            simulation.start(name)
+
+        async def serves() -> zc.Pid:
+            return (await Counter.start(3, name="counter")).pid
+
+        async def looks(counter: zc.Pid) -> None:
+            await sys.suspend(counter)
+            status = await sys.get_status(counter)
+            assert (status.pid, status.status, status.state) == (counter, "suspended", {"count": 3})
+            assert (await sys.get_state(counter))["secret"] == "cookie"
+            with pytest.raises(zc.CallTimeout):
+                await Counter.at(counter).add.within(0.05)(1)
+            with pytest.raises(zc.EncodeError):
+                await sys.replace_state(counter, lambda state: state)
+            await sys.log(counter, 2)
+            await sys.change_code(counter, f"{__name__}:Doubler", 1, 100)
+            await sys.resume(counter)
+            assert await Counter.at(counter).add(1) == 3 + 100 + 2 * (1 + 1)  # the call that timed out ran too
+            assert [event.direction for event in await sys.get_log(counter)] == ["in", "out"]
+            await zc.stop(counter)
+
+        counter = simulation.run_on("b", serves)
+        simulation.run_on("a", lambda: looks(counter))

@@ -1,4 +1,4 @@
-"""TMR: timers. One test per case of the behaviour list, named after it; in virtual time."""
+"""TMR: aliases and timers. One test per case of the behaviour list, named after it; in virtual time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,76 @@ import pytest
 
 import zmqcluster as zc
 from tests.support.running import arriving, now_ms, run
+
+
+async def answers(times: int, delay_s: float) -> None:
+    """Answer each request at its reply address, late and more than once."""
+    while True:
+        reply_to = await zc.receive(zc.Ref)
+        for number in range(times):
+            zc.send_after(delay_s, reply_to, ("reply", number))
+
+
+def test_TMR_01_reply_to_an_alias_that_ended_never_enters_the_mailbox() -> None:
+    """Source: process_SUITE:alias_bif; process_test alias."""
+
+    async def main() -> None:
+        server = zc.spawn(answers, 1, 0.01)
+        active, ended = zc.alias(), zc.alias()
+        zc.send(server, active)
+        zc.send(server, ended)
+        assert zc.unalias(ended) is True
+        assert zc.unalias(ended) is False
+        assert await arriving(1) == [("reply", 0)]
+        info = zc.process_info(zc.self())
+        assert info is not None
+        assert info["aliases"] == [active]
+
+    run(main)
+
+
+def test_TMR_01_alias_of_a_monitor_ends_with_the_monitor() -> None:
+    """Source: erlang:monitor/3 with alias, as gen_server:call uses it."""
+
+    async def main() -> None:
+        server = zc.spawn(answers, 1, 0.01)
+        ref = zc.monitor(server, alias="explicit")
+        zc.send(server, ref)
+        assert await arriving(0.1) == [("reply", 0)]
+        zc.send(server, ref)
+        zc.demonitor(ref, flush=True)
+        assert await arriving(1) == []
+
+    run(main)
+
+
+def test_TMR_01_alias_is_its_owners_and_ends_with_it() -> None:
+    """Source: process_SUITE:alias_bif."""
+
+    async def owns(owner: zc.Pid) -> None:
+        zc.send(owner, zc.alias())
+        await zc.receive("end")
+
+    async def main() -> None:
+        pid, _ = zc.spawn_monitor(owns, zc.self())
+        alias = await zc.receive(zc.Ref)
+        assert zc.unalias(alias) is False
+        zc.send(alias, "end")
+        assert (await zc.receive(zc.Down)).object == pid
+        zc.send(alias, "nobody gets this")
+        assert await arriving() == []
+
+    run(main)
+
+
+def test_TMR_02_alias_in_reply_mode_takes_one_message() -> None:
+    """Source: seen on OTP 25."""
+
+    async def main() -> None:
+        zc.send(zc.spawn(answers, 2, 0.01), zc.alias("reply"))
+        assert await arriving(1) == [("reply", 0)]
+
+    run(main)
 
 
 def test_TMR_04_message_comes_once_and_not_before_its_time() -> None:

@@ -44,7 +44,7 @@ def test_one_seed_under_two_hash_seeds_then_one_digest() -> None:
 
 def test_seed_when_it_fails_then_the_error_carries_its_replay_line() -> None:
     def plant(simulation: Simulation) -> None:
-        simulation.loop.call_later(0.5, lambda: 1 // 0)
+        simulation.loop.call_later(0.003, lambda: 1 // 0)
 
     with pytest.raises(ZeroDivisionError) as failed:
         run_seed(7, plant)

@@ -75,6 +75,7 @@ class World:
 
     def __init__(self, *names: str) -> None:
         self.loop = VirtualLoop()
+        self.loop._clock_resolution = 1e-6  # type: ignore[attr-defined]  # beyond 97 days a double cannot add 1e-9
         self.problems: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda loop, context: self.problems.append(context))
         self.hooks: dict[str, Hooks] = {}

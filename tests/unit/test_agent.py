@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.running import run
-from zmqcluster.errors import CallTimeout, ConfigError, ServerExited, StartFailed
+from zmqcluster.errors import ConfigError, NoProcessError, ServerExited, StartFailed
 from zmqcluster.otp.agent import Agent
 from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.runtime.node import Node
@@ -70,12 +70,13 @@ def test_agent_under_a_supervisor_begins_anew_after_a_crash() -> None:
     run(main)
 
 
-def test_agent_timeout_is_the_callers() -> None:
+def test_agent_that_has_ended_is_no_process() -> None:
     async def main() -> None:
         agent = await Agent[int].start(lambda: 1)
-        exit(agent.pid, "gone")  # ended, but not yet unwound
-        with pytest.raises((CallTimeout, LookupError)):
-            await agent.get(lambda value: value, timeout_s=0.01)
+        exit(agent.pid, "gone")
+        with pytest.raises(NoProcessError):
+            await agent.get(lambda value: value)
+        agent.cast(lambda value: value)  # nobody is told
 
     run(main)
 

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from zmqcluster import _core
-from zmqcluster.core import Call, Control, Reply
+from zmqcluster.core import Call, Cast, Continue, Control, Reply, Stop, message
 
-__all__ = ["DONE", "Debug", "DebugFunction", "Event", "Statistics", "count", "keep", "print_event"]
+__all__ = ["DONE", "Debug", "DebugFunction", "Event", "Statistics", "as_value", "count", "keep", "print_event"]
 
 _log = logging.getLogger("zmqcluster.sys")
 _trace = logging.getLogger("zmqcluster.trace")
 
 
+@message
 @dataclass(frozen=True, slots=True)
 class Event:
     """``in``: a message is about to be handled. ``out``: its handler has returned ``value``."""
@@ -86,6 +87,7 @@ class Debug:
 # --- the functions that come with the package
 
 
+@message
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """What a server did since statistics were turned on."""
@@ -113,8 +115,26 @@ def _is_reply(value: Any) -> bool:
 
 def keep(events: deque[Event], event: Event, server: Any) -> deque[Event]:
     """Keep the latest events, as many as the deque takes."""
-    events.append(event)
+    events.append(as_value(event))
     return events
+
+
+def as_value(event: Event) -> Event:
+    """The event without objects of the core, to be kept and sent; a request is its kind, method and parts."""
+    request, value = event.message, event.value
+    if isinstance(request, Call | Cast):
+        kind = "call" if isinstance(request, Call) else "cast"
+        request = (kind, request.method, request.request, request.keywords)
+    match value:
+        case Reply():
+            value = value.value
+        case Stop():
+            value = ("stop", value.reason)
+        case Continue():
+            value = ("continue", value.value)
+        case Control():
+            value = None
+    return Event(event.direction, request, value)
 
 
 def print_event(state: None, event: Event, server: Any) -> None:

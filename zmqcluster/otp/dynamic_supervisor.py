@@ -21,14 +21,22 @@ from zmqcluster import _core
 from zmqcluster._core import Resident
 from zmqcluster._ids import Pid
 from zmqcluster.core import Call, Exit, NoReply, Stop
-from zmqcluster.errors import ConfigError, MaxChildren, NoProcessError, Refusal, StartFailed, SupervisionError
+from zmqcluster.errors import (
+    AlreadyStarted,
+    ConfigError,
+    MaxChildren,
+    NoProcessError,
+    Refusal,
+    StartFailed,
+    SupervisionError,
+)
 from zmqcluster.exits import Killed, Shutdown, is_expected
+from zmqcluster.otp import starting
 from zmqcluster.otp.child_spec import Child, ChildSpec, child_spec, starts_again
 from zmqcluster.otp.children import ChildEntry, ChildInfo, report
 from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.launching import NotStarted, Started, launch
 from zmqcluster.otp.methods import call, cast
-from zmqcluster.otp.starting import IGNORED
 from zmqcluster.otp.stop_together import stop_together
 from zmqcluster.runtime.process import send, trap_exits
 
@@ -138,6 +146,7 @@ class DynamicSupervisor(GenServer):
         Raises:
             ConfigError: ``child`` is no child specification; the supervisor was not asked.
             MaxChildren: the supervisor is full.
+            AlreadyStarted: its name is taken.
             StartFailed: its init failed; nothing is left of it.
         """
         result: Pid | None = await self._ask((child_spec(child),), is_batch=False)
@@ -240,13 +249,19 @@ class DynamicSupervisor(GenServer):
         return None
 
     def _not_started(self, entry: _Starting, reason: Any) -> None:
-        if entry.known_as is not None and reason != IGNORED:
+        if entry.known_as is not None and reason != starting.IGNORED:
             report("start_error", entry, None, reason)
             entry.pid = None
             self._retrying[entry.known_as] = entry
             type(self).at(_core.self())._retry(entry.known_as)
             return
-        entry.tell(None if reason == IGNORED else StartFailed(entry.spec.server.__name__, reason))
+        match reason:
+            case starting.IGNORED:
+                entry.tell(None)
+            case ("already_started", Pid() as pid):
+                entry.tell(AlreadyStarted(pid))
+            case _:
+                entry.tell(StartFailed(entry.spec.server.__name__, reason))
 
     # --- ends
     def _ended(self, spec: ChildSpec, pid: Pid, reason: Any) -> Stop | None:

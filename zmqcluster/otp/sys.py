@@ -151,7 +151,7 @@ async def log(dest: Destination, events_max: int = 10, *, timeout_s: float | Non
 
 
 async def get_log(dest: Destination, *, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> list[Event]:
-    """The events kept since ``log``, oldest first."""
+    """The events kept since ``log``, oldest first; requests as (``call`` or ``cast``, method, request, keywords)."""
     events: list[Event] = await _ask(dest, "$get_log", timeout_s=timeout_s)
     return events
 

@@ -78,6 +78,8 @@ def stream_tasks(
     Source: Task.async_stream/3.
     """
     check_function(function)
+    if not isinstance(items, Iterable | AsyncIterable):
+        raise ConfigError(f"a stream takes its items from an iterable, not from {items!r}")
     limits = Limits(max_concurrency or os.cpu_count() or 1, timeout_s, on_timeout, ordered)
 
     async def start(item: Item) -> Task[Any]:

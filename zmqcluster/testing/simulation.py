@@ -229,6 +229,10 @@ class Simulation:
             raise AssertionError(f"not done within {within_ms} virtual ms: {getattr(work, '__qualname__', work)}")
         return outcome.result()
 
+    def spawn(self, name: str, function: Callable[..., Coroutine[Any, Any, object]], *arguments: Any) -> Pid:
+        """Start a process on the node; a test that is a process of another node can do so too."""
+        return self._spawn(self._place(name), function(*arguments))
+
     def at(self, name: str, function: Callable[[], T]) -> T:
         """Call a plain function as code of the node: what it reads is that node's view."""
         return self.node(name).scheduler.context.copy().run(function)

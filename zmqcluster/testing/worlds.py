@@ -23,7 +23,7 @@ from zmqcluster.testing.simulation import Simulation
 __all__ = ["ClusterWorld", "NodeWorld", "World"]
 
 WITHIN_S = 600.0  # virtual seconds that a test may take
-GRACE_S = 10.0  # virtual seconds for what ends with the test to end
+GRACE_S = 2.0  # virtual seconds for what ends with the test to end
 FORMED_MS_MAX = 30_000.0
 
 Test = Callable[[], Coroutine[Any, Any, Any]]
@@ -61,7 +61,7 @@ class World:
 
     def left(self) -> list[str]:
         """What the test has started and not ended."""
-        self.loop.run_until(lambda: not self.births.any_process(), GRACE_S * 1000)
+        self.loop.run_until(lambda: not self.births.any_process(), GRACE_S * 1000, step_ms=20.0)
         return self.births.left()
 
     def close(self) -> None:
