@@ -40,6 +40,8 @@ MODULES = {
     ("link", "zmq_blocking"): "benchmarks.link_blocking",
     ("link", "zmq_blocking_batched"): "benchmarks.link_blocking",
     ("link", "raw_echo"): "benchmarks.link_blocking",
+    ("otp", OURS): "benchmarks.otp_ours",
+    ("otp", "goal"): "benchmarks.otp_goals",
 }
 Row = dict[str, Any]
 Rounds = dict[str, dict[str, list[float]]]  # contender -> figure -> one value per round
@@ -200,7 +202,7 @@ def main(arguments: list[str]) -> int:
     print(f"{'':32}{'zmqcluster':>14}{'':15}{'baseline':>14}{'':23}{'ratio':>8}  (rates: more is better, else less)")
     rows: list[Row] = []
     all_hold = True
-    for family in ("local", "link"):
+    for family in ("local", "otp", "link"):
         wanted = [each for each in MEASURES if each.request.startswith(options.only)]
         measures = [each for each in wanted if each.request.startswith(f"{family}.")]
         if measures:

@@ -20,8 +20,10 @@ def known_bad() -> list[int]:
     return [int(line) for line in lines if line]
 
 
-def chunks(first: int, count: int) -> list[range]:
-    return [range(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
+def chunks(first: int, count: int) -> dict[str, range | list[int]]:
+    """``count`` seeds in ranges, by their names."""
+    ranges = (range(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK))
+    return {f"seeds {each[0]} to {each[-1]}": each for each in ranges}
 
 
 @pytest.fixture
@@ -36,11 +38,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``seeds`` are those of CI, in chunks; ``soak_seeds`` those beyond them."""
     for argument in {"seeds", "soak_seeds"} & set(metafunc.fixturenames):
         only = os.environ.get("ZMQCLUSTER_SEED")
+        runs: dict[str, range | list[int]]
         if only is not None:
-            runs: list[range | list[int]] = [[int(only)]]
+            runs = {f"seed {only}": [int(only)]}
         elif argument == "seeds":
-            runs = [known_bad(), *chunks(0, SEEDS)]
+            runs = {"known seeds": known_bad()} | chunks(0, SEEDS)
         else:
-            runs = [*chunks(SEEDS, int(os.environ.get("ZMQCLUSTER_SEEDS", "2000")) - SEEDS)]
-        ids = [f"seeds {run[0]} to {run[-1]}" if isinstance(run, range) else "known seeds" for run in runs]
-        metafunc.parametrize(argument, runs, ids=ids)
+            runs = dict(chunks(SEEDS, int(os.environ.get("ZMQCLUSTER_SEEDS", "2000")) - SEEDS))
+        metafunc.parametrize(argument, runs.values(), ids=runs.keys())

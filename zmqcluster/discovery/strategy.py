@@ -44,6 +44,7 @@ class Host(Protocol):
     @property
     def link_endpoints(self) -> tuple[str, ...]:
         """Where others dial this node, the preferred one first."""
+        ...
 
 
 class Strategy(Protocol):
@@ -54,6 +55,7 @@ class Strategy(Protocol):
 
     async def find(self) -> Collection[Address]:
         """Return the nodes there are, this node itself or not."""
+        ...
 
     async def announce(self, host: Host) -> None:
         """Let others find ``host``.

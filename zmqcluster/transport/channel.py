@@ -20,6 +20,7 @@ class Channel(Protocol):
     @property
     def handle(self) -> int:
         """The socket for a caller of libzmq's own functions."""
+        ...
 
     def connect(self, endpoint: str) -> None: ...
 
@@ -27,18 +28,23 @@ class Channel(Protocol):
 
     def receive(self) -> bytes | None:
         """Return the next frame; None: nothing is left."""
+        ...
 
     def receive_from(self) -> tuple[bytes, bytes] | None:
         """Return the connection and the frame that came over it; None: nothing is left."""
+        ...
 
     def send(self, frame: bytes) -> bool:
         """Return whether there was room."""
+        ...
 
     def send_to(self, source: bytes, frame: bytes) -> bool:
         """Return whether the connection is there and has room."""
+        ...
 
     def has_room(self) -> bool:
         """Whether a frame would be taken. Takes notice of all that libzmq has to say to the socket."""
+        ...
 
     def close(self) -> None: ...
 
@@ -63,5 +69,6 @@ class Monitor(Protocol):
 
     def next(self) -> tuple[MonitorEvent, int] | None:
         """Return an event and its value; None: nothing is left."""
+        ...
 
     def close(self) -> None: ...

@@ -64,6 +64,7 @@ class Handler(Protocol):
     @property
     def inlet(self) -> Inlet:
         """Where the frames of all peers go; their source is the connection's opaque id, good for ``reply``."""
+        ...
 
     def on_gossip(self, frame: bytes) -> None:
         """Take one frame of a subscribed peer."""
@@ -82,12 +83,15 @@ class Transport(Protocol):
             NameInUse: another process has this node's address; nothing is left open.
             ConfigError: the address cannot be used; the message says why.
         """
+        ...
 
     def dial(self, endpoint: str, on_event: Callable[[DialEvent], None], on_reply: Callable[[bytes], None]) -> Dial:
         """Connect to one of a peer's ``Endpoints.links``; ``on_reply`` takes what its ``reply`` sends back."""
+        ...
 
     def reply(self, source: bytes, frame: bytes) -> bool:
         """Send one frame back over an accepted connection; return whether it was still there. Best effort."""
+        ...
 
     def subscribe(self, endpoint: str) -> None:
         """Receive what is published at one of a peer's ``Endpoints.gossip``. Idempotent."""

@@ -26,27 +26,35 @@ class Faults(Protocol):
 
     def passes(self, source: str, target: str) -> bool:
         """Whether packets get from ``source`` to ``target``; a connection needs both ways."""
+        ...
 
     def latency_ms(self, source: str, target: str) -> float:
         """How long this frame takes."""
+        ...
 
     def gossip_ms(self, source: str, target: str) -> float | None:
         """How long this gossip frame takes; None: it is lost."""
+        ...
 
     def retry_ms(self) -> float:
         """How long a dial waits before it tries again. Source: libzmq RECONNECT_IVL."""
+        ...
 
     def notice_ms(self) -> float:
         """How long after a heal the ends of an old connection speak again, or learn that it is dead."""
+        ...
 
     def outlives_cut(self) -> bool:
         """Whether an established connection goes on after a heal, as TCP does when nobody gave it up."""
+        ...
 
     def gives_up_ms(self) -> float | None:
         """How long into a cut the kernel gives the connection up; None: longer than the cut."""
+        ...
 
     def kept(self, frames: int) -> int:
         """How many of the frames in flight still arrive when their sender is killed."""
+        ...
 
 
 class Calm:

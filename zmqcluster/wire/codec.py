@@ -8,7 +8,7 @@ needs is refused, and lengths are checked before anything is allocated. Messages
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
@@ -30,7 +30,7 @@ def pack(fields: Mapping[str, Any], limit_bytes: int = CONTROL_BYTES_MAX) -> byt
     """
     try:
         _check(dict(fields), 0)
-        packed: bytes = msgpack.packb(dict(fields), use_bin_type=True)
+        packed = cast(bytes, msgpack.packb(dict(fields), use_bin_type=True))
     except (TypeError, ValueError, OverflowError) as error:  # ValueError includes lone surrogates
         raise EncodeError("control message", str(error)) from None
     if len(packed) > limit_bytes:
