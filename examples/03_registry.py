@@ -12,8 +12,10 @@ python examples/03_registry.py
 import asyncio
 import contextlib
 from decimal import Decimal
+from functools import partial
 
 import zmqcluster as zc
+from zmqcluster.otp.registry import Entry
 
 DONORS = zc.Registry("donors")
 NEWS = zc.Registry("news", "duplicate")
@@ -30,8 +32,13 @@ class Worker(zc.GenServer):
     def give(self, amount: Decimal, kind: str) -> Decimal:
         self.total += amount
         DONORS.update_value(self.donor_id, lambda _: self.total)  # all may read it without asking
-        NEWS.dispatch(kind, lambda entries: [zc.send(pid, (self.donor_id, amount)) for pid, _ in entries])
+        NEWS.dispatch(kind, partial(tell, (self.donor_id, amount)))
         return self.total
+
+
+def tell(what: object, entries: list[Entry]) -> None:
+    for pid, _ in entries:
+        zc.send(pid, what)
 
 
 async def worker_of(donor_id: str) -> Worker:

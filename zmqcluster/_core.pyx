@@ -48,7 +48,7 @@ from asyncio import CancelledError, InvalidStateError
 from zmqcluster import constants, errors
 from zmqcluster._codec import decode, encode
 from zmqcluster.errors import (
-    AlreadyRegistered, CallingSelf, CallRefused, CallTimeout, ClusterError, ConfigError, DecodeError, EncodeError,
+    AlreadyRegistered, CallingSelf, CallRefused, CallTimeout, ClusterError, ConfigError, DecodeError,
     FrameTooLarge, InternalError, LinkBusy, MailboxFull, NoConnectionError, NoProcessError, NoSuchMethod, NotInProcess,
     NotRegistered, ProcessExit, Refusal, ServerExited, UsageError,
 )

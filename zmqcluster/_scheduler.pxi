@@ -926,7 +926,8 @@ cdef class Scheduler(Inlet):
         else:
             link = self.link_to(pid)
             if link is not None:
-                link.send_exit(sender.id if type(sender) is Pid and self.is_here(<Pid>sender) else 0, pid, reason, False)
+                ours = type(sender) is Pid and self.is_here(<Pid>sender)
+                link.send_exit(sender.id if ours else 0, pid, reason, False)
 
     # --- frames in and out; see _link.pxi
     cdef int begin(self) except -1:

@@ -171,8 +171,8 @@ def test_DSUP_05_restarts_longer_apart_than_max_seconds_are_no_storm() -> None:
     async def main() -> None:
         supervisor = await DynamicSupervisor.start_link(max_restarts=1, max_seconds=1.0)
         for _ in range(5):
-            (row,) = await supervisor.which_children() or [None]
-            pid = row.pid if row else await started(supervisor, Worker)
+            rows = await supervisor.which_children()
+            pid = rows[0].pid if rows else await started(supervisor, Worker)
             assert pid is not None
             exit(pid, Kill())
             await asyncio.sleep(1.1)

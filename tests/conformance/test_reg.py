@@ -240,14 +240,14 @@ def test_REG_10_first_register_links_and_last_unregister_unlinks() -> None:
         steps: list[bool] = []
 
         async def hold() -> None:
-            for action in (
-                lambda: registry.register("a"),
-                lambda: registry.register("b"),
-                lambda: registry.unregister("a"),
-                lambda: registry.unregister("a"),
-                lambda: registry.unregister("b"),
+            for change, key in (
+                (registry.register, "a"),
+                (registry.register, "b"),
+                (registry.unregister, "a"),
+                (registry.unregister, "a"),
+                (registry.unregister, "b"),
             ):
-                action()
+                change(key)
                 steps.append(partition in links_of(self()))
 
         await Task.spawn(hold).result()

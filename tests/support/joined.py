@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -92,9 +92,7 @@ class World:
     def start(self, name: str) -> core.Scheduler:
         """A node, or its next life."""
         self.hooks[name] = Hooks(self, name)
-        self.nodes[name] = core.Scheduler(
-            self.loop, name, 100 + next(self._numbers), self.hooks[name], virtual=True
-        )
+        self.nodes[name] = core.Scheduler(self.loop, name, 100 + next(self._numbers), self.hooks[name], virtual=True)
         return self.nodes[name]
 
     def close(self) -> None:

@@ -42,9 +42,9 @@ def test_bad_limits_are_refused_at_once(options: dict[str, Any]) -> None:
 
 def test_what_cannot_be_called_or_iterated_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="a task is a function"):
-        stream_tasks(7, [1])  # type: ignore[arg-type]
+        stream_tasks(7, [1])  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="from an iterable, not from 7"):
-        stream_tasks(echo, 7)  # type: ignore[arg-type]
+        stream_tasks(echo, 7)  # type: ignore[call-overload]
 
 
 def test_items_are_taken_only_as_fast_as_outcomes() -> None:

@@ -16,9 +16,11 @@ DELAYS_MS = st.one_of(
     st.sampled_from([2**k + d for k in (6, 12, 18, 24, 30, 31, 32) for d in (-1, 0, 1)]),
 )
 STEPS = st.lists(
-    st.tuples(st.just("arm"), DELAYS_MS) | st.tuples(st.just("cancel"), st.integers(0, 30))
+    st.tuples(st.just("arm"), DELAYS_MS)
+    | st.tuples(st.just("cancel"), st.integers(0, 30))
     | st.tuples(st.just("sleep"), st.one_of(st.integers(0, 300), st.integers(0, 10**7))),
-    min_size=1, max_size=40,
+    min_size=1,
+    max_size=40,
 )
 
 
@@ -46,7 +48,7 @@ def test_timers_fire_as_a_sorted_list_would(steps: list[tuple[str, int]]) -> Non
                 left_s = node.cancel_timer(armed.pop(value)[1])
                 assert left_s is not None
         else:
-            world.sleep(value / 1000 + 0.0021)          # two ticks and a bit: nothing is due at the edge
+            world.sleep(value / 1000 + 0.0021)  # two ticks and a bit: nothing is due at the edge
             now_ms += value + 3
             world.sleep(now_ms / 1000 - world.loop.time())
             due = sorted((due_ms, key) for key, (due_ms, _) in armed.items() if due_ms <= now_ms - 2)

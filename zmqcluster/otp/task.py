@@ -30,6 +30,7 @@ DEFAULT_TIMEOUT_S = 5.0  # Source: Task.await/2
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,10 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished(Generic[T]):
+class Finished(Generic[T_co]):
     """The function returned ``value``."""
 
-    value: T
+    value: T_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ register_message(Exited, "task.Exited")
 Outcome = Finished[T] | Exited
 
 
-class Task(Generic[T]):
+class Task(Generic[T_co]):
     """A function that runs in a process of its own. Made by ``Task.spawn`` or by a TaskSupervisor.
 
     Attributes:
@@ -116,7 +117,7 @@ class Task(Generic[T]):
         return spawn_link(function, *arguments)
 
     # --- outcome
-    async def result(self, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> T:
+    async def result(self, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> T_co:
         """Wait for the value of the function.
 
         Raises:
@@ -131,7 +132,7 @@ class Task(Generic[T]):
             raise CallTimeout(self, timeout_s)
         return self._value(outcome)
 
-    async def poll(self, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Outcome[T] | None:
+    async def poll(self, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Outcome[T_co] | None:
         """The outcome, or None when there is none within ``timeout_s``: then the task goes on and may be asked again.
 
         Source: Task.yield/2.
@@ -142,7 +143,7 @@ class Task(Generic[T]):
         except TimeoutError:
             return None
 
-    async def shutdown(self, timeout_s: float | None = 5.0) -> Outcome[T] | None:
+    async def shutdown(self, timeout_s: float | None = 5.0) -> Outcome[T_co] | None:
         """End the task: ask it, and kill it after ``timeout_s``; 0 kills at once, None waits for ever.
 
         Returns:
@@ -161,7 +162,7 @@ class Task(Generic[T]):
         ended_by_this = Exited(Killed() if asked_for == Kill() else asked_for)
         return None if outcome == ended_by_this else outcome
 
-    async def ignore(self) -> Outcome[T] | None:
+    async def ignore(self) -> Outcome[T_co] | None:
         """Let the task run on, unlinked, and its result vanish; return the outcome if it is here.
 
         Source: Task.ignore/1.
@@ -206,11 +207,11 @@ class Task(Generic[T]):
     def _is_mine(self, message: Any) -> bool:
         return (type(message) is TaskResult or type(message) is Down) and message.ref == self.ref
 
-    def _take(self, message: TaskResult | Down) -> Outcome[T]:
+    def _take(self, message: TaskResult | Down) -> Outcome[T_co]:
         self._forget()
         return Finished(message.value) if isinstance(message, TaskResult) else Exited(message.reason)
 
-    def _value(self, outcome: Outcome[T]) -> T:
+    def _value(self, outcome: Outcome[T_co]) -> T_co:
         if isinstance(outcome, Finished):
             return outcome.value
         raise ServerExited(self, outcome.reason) from getattr(outcome.reason, "exception", None)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, get_args
+from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, get_args, overload
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid, Ref
@@ -29,25 +29,37 @@ from zmqcluster.otp.gen_server import GenServer, stop
 from zmqcluster.otp.task import DEFAULT_TIMEOUT_S, Exited, Finished, Outcome, Task, TaskResult, check_function, label_of
 from zmqcluster.runtime.process import cancel_timer, exit, process_info, send_after, trap_exits, unlink
 
-__all__ = ["OnTimeout", "TaskStream", "stream_tasks"]
+__all__ = ["OnTimeout", "Source", "StreamOptions", "TaskStream", "stream_tasks"]
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 OnTimeout = Literal["exit", "kill_task"]
 Starter = Callable[[Any], Awaitable[Task[Any]]]
+Source = Iterable[Item] | AsyncIterable[Item]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class StreamOptions(TypedDict, total=False):
     """How a stream works through its items; see ``stream_tasks``."""
 
-    max_concurrency: int
+    max_concurrency: int | None
     timeout_s: float | None
     on_timeout: OnTimeout
     ordered: bool
 
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Stream options, complete and checked."""
+
+    max_concurrency: int | None = None
+    timeout_s: float | None = DEFAULT_TIMEOUT_S
+    on_timeout: OnTimeout = "exit"
+    ordered: bool = True
+
     def __post_init__(self) -> None:
-        if type(self.max_concurrency) is not int or self.max_concurrency < 1:
+        if self.max_concurrency is None:
+            object.__setattr__(self, "max_concurrency", os.cpu_count() or 1)
+        elif type(self.max_concurrency) is not int or self.max_concurrency < 1:
             raise ConfigError(f"max_concurrency is an int of at least 1, not {self.max_concurrency!r}")
         if self.timeout_s is not None and not self.timeout_s >= 0:
             raise ConfigError(f"timeout_s is None or at least 0, not {self.timeout_s!r}")
@@ -55,16 +67,23 @@ class Limits:
             raise ConfigError(f"on_timeout is one of {get_args(OnTimeout)}, not {self.on_timeout!r}")
 
 
+@overload
 def stream_tasks(
-    function: Callable[[Item], Awaitable[T]] | Callable[[Item], T],
-    items: Iterable[Item] | AsyncIterable[Item],
-    starter: Starter | None = None,
-    *,
-    max_concurrency: int | None = None,
-    timeout_s: float | None = DEFAULT_TIMEOUT_S,
-    on_timeout: OnTimeout = "exit",
-    ordered: bool = True,
-) -> TaskStream[T]:
+    function: Callable[[Item], Coroutine[Any, Any, T]],
+    items: Source[Item],
+    starter: Starter | None = ...,
+    **options: Unpack[StreamOptions],
+) -> TaskStream[T]: ...
+@overload
+def stream_tasks(
+    function: Callable[[Item], T],
+    items: Source[Item],
+    starter: Starter | None = ...,
+    **options: Unpack[StreamOptions],
+) -> TaskStream[T]: ...
+def stream_tasks(
+    function: Any, items: Any, starter: Starter | None = None, **options: Unpack[StreamOptions]
+) -> TaskStream[Any]:
     """``async for outcome in stream_tasks(function, items)``: Finished(value) or Exited(reason) for each item.
 
     Args:
@@ -72,20 +91,19 @@ def stream_tasks(
         starter: how a task is started; by default linked, so that the crash of one ends the consumer, unless it traps
             exits. ``TaskSupervisor.stream`` gives others.
         max_concurrency: items on their way at once; by default the number of cores.
-        timeout_s: for each task. ``on_timeout="exit"`` raises CallTimeout in the consumer, ``"kill_task"`` kills only
-            that task, whose outcome is ``Exited(TimedOut())``.
-        ordered: outcomes in the order of the items; else in the order in which the tasks end.
+        timeout_s: for each task; 5 by default. ``on_timeout="exit"``, the default, raises CallTimeout in the consumer;
+            ``"kill_task"`` kills only that task, whose outcome is ``Exited(TimedOut())``.
+        ordered: outcomes in the order of the items, the default; else in the order in which the tasks end.
     Source: Task.async_stream/3.
     """
     check_function(function)
     if not isinstance(items, Iterable | AsyncIterable):
         raise ConfigError(f"a stream takes its items from an iterable, not from {items!r}")
-    limits = Limits(max_concurrency or os.cpu_count() or 1, timeout_s, on_timeout, ordered)
 
-    async def start(item: Item) -> Task[Any]:
+    async def start(item: Any) -> Task[Any]:
         return Task.spawn(function, item)
 
-    return TaskStream(starter or start, items, limits, label_of(function))
+    return TaskStream(starter or start, items, Limits(**options), label_of(function))
 
 
 class TaskStream(Generic[T]):
@@ -158,7 +176,7 @@ class TaskStream(Generic[T]):
         return server.pid
 
     async def _fill(self, server: Pid) -> None:
-        while self._under_way < self._limits.max_concurrency and self._items is not None:
+        while self._under_way < (self._limits.max_concurrency or 1) and self._items is not None:
             try:
                 item = await anext(self._items) if isinstance(self._items, AsyncIterator) else next(self._items)
             except (StopIteration, StopAsyncIteration):

@@ -10,9 +10,9 @@ Source: Elixir Task.Supervisor.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid, Ref
@@ -20,8 +20,8 @@ from zmqcluster.core import Continue, Down, Stop, message
 from zmqcluster.otp.child_spec import SHUTDOWN_S, ChildSpec, Restart
 from zmqcluster.otp.dynamic_supervisor import DynamicSupervisor
 from zmqcluster.otp.gen_server import GenServer
-from zmqcluster.otp.task import DEFAULT_TIMEOUT_S, Task, adopt, call_function, check_function, label_of, send_result
-from zmqcluster.otp.task_stream import OnTimeout, TaskStream, stream_tasks
+from zmqcluster.otp.task import Task, adopt, call_function, check_function, label_of, send_result
+from zmqcluster.otp.task_stream import Source, StreamOptions, TaskStream, stream_tasks
 from zmqcluster.runtime.process import demonitor, monitor, receive, send, set_label
 
 __all__ = ["TaskServer", "TaskSupervisor"]
@@ -137,44 +137,40 @@ class TaskSupervisor(DynamicSupervisor):
         return pid
 
     # --- streams
+    @overload
     def stream(
         self,
-        function: Callable[[Item], Awaitable[T]] | Callable[[Item], T],
-        items: Iterable[Item] | AsyncIterable[Item],
-        *,
-        max_concurrency: int | None = None,
-        timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_timeout: OnTimeout = "exit",
-        ordered: bool = True,
-    ) -> TaskStream[T]:
+        function: Callable[[Item], Coroutine[Any, Any, T]],
+        items: Source[Item],
+        **options: Unpack[StreamOptions],
+    ) -> TaskStream[T]: ...
+    @overload
+    def stream(
+        self, function: Callable[[Item], T], items: Source[Item], **options: Unpack[StreamOptions]
+    ) -> TaskStream[T]: ...
+    def stream(self, function: Any, items: Any, **options: Unpack[StreamOptions]) -> TaskStream[Any]:
         """``stream_tasks`` with children of this supervisor, linked: a crash ends the consumer unless it traps."""
-        return stream_tasks(
-            function,
-            items,
-            lambda item: self._spawn(function, (item,), {}, is_linked=True),
-            max_concurrency=max_concurrency,
-            timeout_s=timeout_s,
-            on_timeout=on_timeout,
-            ordered=ordered,
-        )
 
+        async def start(item: Any) -> Task[Any]:
+            return await self._spawn(function, (item,), {}, is_linked=True)
+
+        return stream_tasks(function, items, start, **options)
+
+    @overload
     def stream_nolink(
         self,
-        function: Callable[[Item], Awaitable[T]] | Callable[[Item], T],
-        items: Iterable[Item] | AsyncIterable[Item],
-        *,
-        max_concurrency: int | None = None,
-        timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_timeout: OnTimeout = "exit",
-        ordered: bool = True,
-    ) -> TaskStream[T]:
+        function: Callable[[Item], Coroutine[Any, Any, T]],
+        items: Source[Item],
+        **options: Unpack[StreamOptions],
+    ) -> TaskStream[T]: ...
+    @overload
+    def stream_nolink(
+        self, function: Callable[[Item], T], items: Source[Item], **options: Unpack[StreamOptions]
+    ) -> TaskStream[T]: ...
+    def stream_nolink(self, function: Any, items: Any, **options: Unpack[StreamOptions]) -> TaskStream[Any]:
         """``stream`` without links: the crash of a task is an outcome, ``Exited(reason)``, like any other."""
-        return stream_tasks(
-            function,
-            items,
-            lambda item: self._spawn(function, (item,), {}, is_linked=False),
-            max_concurrency=max_concurrency,
-            timeout_s=timeout_s,
-            on_timeout=on_timeout,
-            ordered=ordered,
-        )
+
+        async def start(item: Any) -> Task[Any]:
+            return await self._spawn(function, (item,), {}, is_linked=False)
+
+        return stream_tasks(function, items, start, **options)
