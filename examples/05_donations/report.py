@@ -48,7 +48,8 @@ def zakat_totals(run: Run, donations: list[Donation]) -> tuple[dict[str, Decimal
 def table(run: Run) -> list[str]:
     """Return the lines of the table: nodes, times, throughput."""
     before, after = run.starts.workers_at(run.killed_at), run.starts.workers_at(run.finished_at)
-    lines = [f"{'':26}{'workers':^18}{'donations':^18}{'calls':^18}".rstrip(), f"{'node':26}" + f"{'before':>9}{'after':>9}" * 3]
+    lines = [f"{'':26}{'workers':^18}{'donations':^18}{'calls':^18}".rstrip()]
+    lines.append(f"{'node':26}" + f"{'before':>9}{'after':>9}" * 3)
     for node in run.nodes:
         counts = [
             *(before[node.name], after[node.name]),

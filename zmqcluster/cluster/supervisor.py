@@ -68,6 +68,8 @@ log = logging.getLogger("zmqcluster.cluster")
 S = TypeVar("S", bound=GenServer)
 
 PREFIX = "zmqcluster.supervisor:"  # of the local name of every replica
+VISIBLE_S_MAX = 1.0  # for a name to come by gossip, or by the repair of a lost one (every 0.5 s)
+VISIBLE_S_STEP = 0.001
 RETRY_S = 0.02  # until a child that is on its way from one node to another is asked for again
 
 
@@ -202,7 +204,8 @@ class ClusterSupervisor:
     ) -> S:
         """Let the child ``child_id`` run, and return a handle to it: to its name if that is a Via, else to its pid.
 
-        If it runs, whatever it was started with, nothing is started. Once this has returned the child survives the loss
+        The name resolves here when this returns, unless the child has been lost meanwhile. If it runs, whatever it was
+        started with, nothing is started. Once this has returned the child survives the loss
         of any one node.
 
         Args:
@@ -226,7 +229,10 @@ class ClusterSupervisor:
                     raise RestartsExceeded(child_id, answer.max_restarts, answer.max_restarts_ms / 1000)
                 case Refused():
                     raise StartFailed(server.__name__, answer.reason)
-        return server.at(cast(Pid, pid) if name is None or isinstance(name, str) else name)
+        if name is None or isinstance(name, str):
+            return server.at(cast(Pid, pid))
+        await _visible(name)
+        return server.at(name)
 
     async def terminate(self, child_id: str, *, timeout_s: float = 5.0) -> bool:
         """End the child for good; return whether there was one. It has ended when this returns.
@@ -305,3 +311,10 @@ def _plan(
     )
     encode(plan)  # the mistake is the caller's, wherever the child would start
     return plan
+
+
+async def _visible(name: Via) -> None:
+    """Wait until the name of a child that runs has come to this node: it travels as gossip, or with the next repair."""
+    until_s = asyncio.get_running_loop().time() + VISIBLE_S_MAX
+    while name.whereis() is None and asyncio.get_running_loop().time() < until_s:
+        await asyncio.sleep(VISIBLE_S_STEP)
