@@ -63,8 +63,7 @@ class Server(zc.GenServer):
     def count(self) -> int:
         return self.casts_count
 
-    @zc.cast
-    def note(self, number: int) -> None:
+    def handle_cast(self, number: int) -> None:
         self.casts_count += 1
 
 
@@ -97,9 +96,10 @@ async def call_100() -> Figures:
 async def cast() -> Figures:
     """Casts, then a call, so that all were handled."""
     count, server = scaled(200_000), await Server.start()
+    pid = server.pid
     start = clock()
     for number in range(count):
-        server.note(number)
+        zc.cast(pid, number)
         if number % 1000 == 999:
             await asyncio.sleep(0)
     assert await server.count() == count
