@@ -55,8 +55,7 @@ class Server(zc.GenServer):
     def init(self) -> None:
         self.casts_count = 0
 
-    @zc.call
-    def same(self, number: int) -> int:
+    def handle_call(self, number: int, caller: zc.Call) -> int:
         return number
 
     @zc.call
@@ -68,11 +67,11 @@ class Server(zc.GenServer):
 
 
 async def calls_per_s(count: int, callers_count: int) -> float:
-    server, done = await Server.start(), zc.self()
+    server, done = (await Server.start()).pid, zc.self()
 
     async def caller() -> None:
         for number in range(count // callers_count):
-            await server.same(number)
+            await zc.call(server, number)
         zc.send(done, "done")
 
     start = clock()
@@ -81,7 +80,7 @@ async def calls_per_s(count: int, callers_count: int) -> float:
     for _ in range(callers_count):
         await zc.receive()
     took = clock() - start
-    zc.exit(server.pid, zc.Kill())
+    zc.exit(server, zc.Kill())
     return count / took
 
 

@@ -177,7 +177,7 @@ cdef class Process(Runnable):
         self.hibernated = 0
         cdef PyObject* message
         cdef Process outer = running
-        scheduler.identify(None)
+        scheduler.identify(self)
         running = self
         self.waiting = 0
         self.stepping = 1
