@@ -12,7 +12,7 @@ from benchmarks.contender import CALLERS_COUNT, SMALL, Figures, call_figures, sc
 from benchmarks.peer import free_ports, running_peer
 
 HALF_WINDOW_BYTES = 4 << 20
-TURN_COUNT = 256  # casts before the loop has its turn
+TURN_COUNT = 1000  # casts before the loop has its turn
 COOKIE = "of the benchmark alone"
 clock = time.perf_counter
 
