@@ -215,8 +215,20 @@ class Scheduler(Inlet):
         label: object = None,
         bound: int | None = None,
         policy: str = "drop_new",
-        at_once: bool = False,
     ) -> Any: ...
+    def start_child(
+        self,
+        behaviour: Behaviour,
+        server: object,
+        init: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any] | None,
+        otherwise: Callable[[Any, BaseException | None], tuple[Coroutine[Any, Any, None], Call]],
+        *,
+        isolated: bool = False,
+        bound: int | None = None,
+        policy: str = "drop_new",
+    ) -> Pid: ...
     def spawn_task(
         self,
         coroutine: Coroutine[Any, Any, Any],

@@ -161,14 +161,17 @@ cdef class Process(Runnable):
         if self.ended or self.stepping:             # stepping: its own code has made the scheduler drain
             return 1
         if self.dying:
-            try:
-                self.unwind()
-            finally:
-                self.end(self.outcome)
-            return 4
+            return self.finish()
         if self.phase == SERVING:
             return self.serve(scheduler)
         return self.step(scheduler)
+
+    cdef int finish(self) except -1:
+        try:
+            self.unwind()
+        finally:
+            self.end(self.outcome)
+        return 4
 
     # --- a server's messages
     cdef int serve(self, Scheduler scheduler) except -1:
@@ -487,8 +490,7 @@ cdef class Process(Runnable):
             scheduler.enqueue(self)
         elif yielded is self:                       # the mailbox
             if self.blocking:
-                self.blocking = 0
-                self.thrown = RuntimeError(f"{self!r} cannot await itself")
+                self.refuse_itself()
             if self.thrown is not None:
                 scheduler.enqueue(self)
         elif type(yielded) is Call and (<Call>yielded).waiter is None:
@@ -506,12 +508,21 @@ cdef class Process(Runnable):
         elif yielded is None:                       # asyncio.sleep(0): one iteration of the loop
             scheduler.loop.call_soon(self.step_in_context, context=self.get_context())
         else:
-            try:
-                self.wait_for_future(scheduler, yielded)
-            except Exception as error:              # a future of somebody's own making
-                self.waiting_for = None
-                self.thrown = error
-                scheduler.enqueue(self)
+            self.wait_for_another(scheduler, yielded)
+        return 0
+
+    cdef int refuse_itself(self) except -1:
+        self.blocking = 0
+        self.thrown = RuntimeError(f"{self!r} cannot await itself")
+        return 0
+
+    cdef int wait_for_another(self, Scheduler scheduler, object yielded) except -1:
+        try:
+            self.wait_for_future(scheduler, yielded)
+        except Exception as error:                  # a future of somebody's own making
+            self.waiting_for = None
+            self.thrown = error
+            scheduler.enqueue(self)
         return 0
 
     cdef int wait_for_future(self, Scheduler scheduler, object future) except -1:

@@ -482,11 +482,10 @@ cdef class Scheduler(Inlet):
 
     def start_server(self, Behaviour behaviour not None, server, starting, *, Call promise=None, bint link=False,
                      bint monitor=False, bint isolated=False, Pid parent=None, label=None, bound=None,
-                     str policy not None="drop_new", bint at_once=False):
+                     str policy not None="drop_new"):
         """Start a server process; ``starting`` is a coroutine that initialises ``server`` in it.
 
-        ``promise`` fails with ServerExited when the process ends before ``starting`` replies to it. ``at_once`` runs
-        it as far as it goes without waiting before this returns; for plain handlers only.
+        ``promise`` fails with ServerExited when the process ends before ``starting`` replies to it.
         """
         cdef Process process = self.new_process()
         process.handled = promise
@@ -507,9 +506,60 @@ cdef class Scheduler(Inlet):
         self.enter_table(process)
         if parent is not None:
             process.bond().parent = parent
-        return self.admit(process, link, monitor, None, label, at_once)
+        return self.admit(process, link, monitor, None, label)
 
-    cdef object admit(self, Process process, bint link, bint monitor, str name, object label, bint at_once=False):
+    def start_child(self, Behaviour behaviour not None, server, init, tuple arguments not None, dict keywords,
+                    otherwise, *, bint isolated=False, bound=None, str policy not None="drop_new"):
+        """Start a server as a child of the running process, and call its ``init`` here and now, as the new process.
+
+        It has started when ``init(*arguments, **keywords)`` returns None. Else ``otherwise(result, error)`` gives the
+        coroutine that goes on in the new process, and the promise that fails when that ends the process.
+        """
+        cdef Process parent = require_running("start_child()")
+        cdef Process process = self.new_process()
+        if bound is not None:
+            process.limit(bound, policy)
+        process.behaviour = behaviour
+        process.server = server
+        process.phase = SLOW
+        if isolated:
+            process.context = PyContext_Copy(self.context)
+        self.enter_table(process)
+        process.bond().parent = parent.pid_of()
+        if self.birth_observer is not None:
+            self.birth_observer(process.pid_of())
+        self.link_here(parent, process)
+        result, error = self.call_init(parent, process, init, arguments, keywords)
+        if result is None and error is None:
+            process.phase = SERVING
+            process.rest(self)
+        else:
+            process.coroutine, process.handled = otherwise(result, error)
+            self.enqueue(process)
+        return process.pid_of()
+
+    cdef tuple call_init(self, Process parent, Process process, object init, tuple arguments, dict keywords):
+        global running
+        cdef object identity = self.identity
+        result, error = None, None
+        self.identify(process)
+        running = process
+        process.stepping = 1
+        if process.context is not None:
+            PyContext_Enter(process.context)
+        try:
+            result = init(*arguments) if keywords is None else init(*arguments, **keywords)
+        except BaseException as raised:
+            error = raised
+        finally:
+            if process.context is not None:
+                PyContext_Exit(process.context)
+            process.stepping = 0
+            running = parent
+            self.identify(identity)
+        return result, error
+
+    cdef object admit(self, Process process, bint link, bint monitor, str name, object label):
         cdef Pid pid = process.pid_of()
         cdef Ref ref = None
         if self.birth_observer is not None:
@@ -523,10 +573,7 @@ cdef class Scheduler(Inlet):
             self.link_here(require_running("spawn_link()"), process)
         if monitor:
             ref = self.monitor_here(require_running("spawn_monitor()"), process, pid)
-        if at_once:
-            process.step(self)
-        else:
-            self.enqueue(process)
+        self.enqueue(process)
         return (pid, ref) if monitor else pid
 
     def spawn_task(self, coroutine, *, name=None, context=None):

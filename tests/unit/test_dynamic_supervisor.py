@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ from zmqcluster.errors import ConfigError, StartFailed
 from zmqcluster.exits import Kill, Shutdown
 from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.dynamic_supervisor import STARTS_MAX, DynamicSupervisor
-from zmqcluster.otp.gen_server import GenServer
+from zmqcluster.otp.gen_server import GenServer, stop
 from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.runtime.node import Node
-from zmqcluster.runtime.process import exit, is_alive, process_info, scheduler
+from zmqcluster.runtime.process import exit, is_alive, process_info, scheduler, trap_exits
 from zmqcluster.runtime.run import run_node
 from zmqcluster.testing.clock import VirtualLoop
 
@@ -145,6 +146,38 @@ def test_terminate_during_a_slow_init_fails_the_start() -> None:
     run(main)
 
 
+def test_child_that_had_to_be_killed_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    class Stubborn(GenServer):
+        def init(self) -> None:
+            trap_exits()
+
+        async def terminate(self, reason: Any) -> None:
+            await asyncio.sleep(100)
+
+    async def main() -> None:
+        supervisor = await DynamicSupervisor.start()
+        for shutdown_s in (0.01, 0):
+            await supervisor.start_child(ChildSpec("stubborn", Stubborn, shutdown_s=shutdown_s))
+        await stop(supervisor.pid)
+
+    caplog.set_level(logging.ERROR, "zmqcluster.supervisor")
+    run(main)
+    (report,) = [record.getMessage() for record in caplog.records]  # none of the one that was to be killed at once
+    assert "shutdown_error" in report and "Killed()" in report
+
+
+def test_the_birth_of_a_child_is_observed() -> None:
+    async def main() -> None:
+        supervisor = await DynamicSupervisor.start()
+        born: list[Any] = []
+        scheduler().birth_observer = born.append
+        pid = await supervisor.start_child(Worker)
+        scheduler().birth_observer = None
+        assert born == [pid]
+
+    run(main)
+
+
 def test_specs_pass_where_messages_are_copied() -> None:
     async def main() -> None:
         supervisor = await DynamicSupervisor.start()
@@ -152,6 +185,10 @@ def test_specs_pass_where_messages_are_copied() -> None:
         second, refused = await supervisor.start_children([Worker, ChildSpec("w", Worker, name="first")])
         assert first != second and first is not None
         assert refused is not None
+        assert {row.pid for row in await supervisor.which_children()} == {first, second, refused}
+        tree = await Supervisor.start([Worker])
+        third = await tree.start_child(ChildSpec("third", Worker))
+        assert third in [row.pid for row in await tree.which_children()]
 
     loop = VirtualLoop()
     loop.run(run_node(Node(copy_messages=True), main))

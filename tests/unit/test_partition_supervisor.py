@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from zmqcluster.otp.child_spec import ChildSpec, child_spec
 from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.methods import call
 from zmqcluster.otp.partition_supervisor import PartitionSupervisor, Place
-from zmqcluster.runtime.process import Via, self, send
+from zmqcluster.runtime.process import Via, self, send, trap_exits
 
 
 class Part(GenServer):
@@ -95,6 +96,25 @@ def test_routes_do_not_depend_on_the_run() -> None:
 
 
 FOUND = [0, 0, 3, 0, 5, 4]  # of the hash of the ring: another one would move every key of a running system
+
+
+def test_resize_routes_around_a_partition_that_takes_long_to_stop() -> None:
+    class Slow(GenServer):
+        def init(self) -> None:
+            trap_exits()
+
+        async def terminate(self, reason: Any) -> None:
+            await asyncio.sleep(1.0)
+
+    async def main() -> None:
+        parts = await PartitionSupervisor("parts", Slow, partitions=2).start_link()
+        first = parts.via(0).whereis()
+        resizing = asyncio.ensure_future(parts.resize(1))
+        await asyncio.sleep(0.5)
+        assert parts.via(1).whereis() == first
+        assert await resizing == 2
+
+    run(main)
 
 
 def test_places_are_for_their_children_only() -> None:

@@ -129,6 +129,11 @@ def test_timers_hand_out_each_time_out_once_and_only_the_latest_of_a_name() -> N
         late = await receive(Due, timeout_s=1.0)
         assert timers.take(late) == Elapsed("state", "second")
         assert timers.take(late) is None
+        timers.set(Timeout(0.01, "third"))
+        early = await receive(Due, timeout_s=1.0)
+        timers.set(Timeout(0.01, "fourth"))  # the third was on its way already
+        assert timers.take(early) is None
+        assert timers.take(await receive(Due, timeout_s=1.0)) == Elapsed("state", "fourth")
         at_once = timers.set(Timeout(0, "now", "event"))
         assert at_once is not None
         timers.cancel("event")

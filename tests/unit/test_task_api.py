@@ -62,9 +62,11 @@ def test_task_is_labelled_with_its_function() -> None:
     async def main() -> None:
         supervisor = await TaskSupervisor.start_link()
         for task in (Task.spawn(after_ms, 10), await supervisor.spawn(after_ms, 10)):
+            await asyncio.sleep(0)
             info = process_info(task.pid)
             assert info is not None
             assert info["label"] == task.label == "after_ms"
+            assert info["monitors"] == []
             assert repr(task) == f"<Task after_ms {task.pid!r}>"
 
     run(main)

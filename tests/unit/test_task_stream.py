@@ -14,7 +14,7 @@ from zmqcluster.otp.task import Finished, Task
 from zmqcluster.otp.task_stream import stream_tasks
 from zmqcluster.otp.task_supervisor import TaskSupervisor
 from zmqcluster.runtime.node import Node
-from zmqcluster.runtime.process import process_info, scheduler, self
+from zmqcluster.runtime.process import process_info, scheduler, self, trap_exits
 from zmqcluster.runtime.run import run_node
 from zmqcluster.testing.clock import VirtualLoop
 
@@ -115,6 +115,19 @@ def test_block_left_early_has_ended_the_tasks() -> None:
             assert await anext(stream) == Finished(1)
         assert scheduler().process_count == before
         await stream.aclose()
+
+    run(main)
+
+
+def test_stream_leaves_nothing_in_the_mailbox_of_a_consumer_that_traps_exits() -> None:
+    async def main() -> None:
+        trap_exits()
+        assert [outcome async for outcome in stream_tasks(echo, [1, 2])] == [Finished(1), Finished(2)]
+        async with stream_tasks(echo, [1, 2, 3], max_concurrency=2) as stream:
+            await anext(stream)
+        async for _ in stream_tasks(echo, [1, 2, 3], max_concurrency=2):
+            break
+        assert await arriving() == []
 
     run(main)
 

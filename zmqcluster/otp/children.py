@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from zmqcluster import _core, telemetry
 from zmqcluster._ids import Pid
+from zmqcluster.core import message
 from zmqcluster.otp.child_spec import ChildSpec
 
 __all__ = ["ChildEntry", "ChildInfo", "Children", "Strategy", "report", "report_progress"]
@@ -21,7 +22,9 @@ _log = logging.getLogger("zmqcluster.supervisor")
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 
 
-class ChildInfo(NamedTuple):
+@message(tag="supervisor.ChildInfo")
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
     """One row of ``which_children``."""
 
     id: str

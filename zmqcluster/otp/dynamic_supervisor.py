@@ -14,11 +14,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from zmqcluster import _core
-from zmqcluster._core import Resident
 from zmqcluster._ids import Pid
 from zmqcluster.core import Call, Exit, NoReply, Stop
 from zmqcluster.errors import (
@@ -37,6 +35,7 @@ from zmqcluster.otp.children import ChildEntry, ChildInfo, report
 from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.launching import NotStarted, Started, launch
 from zmqcluster.otp.methods import call, cast
+from zmqcluster.otp.start_requests import Order, Request, Starting
 from zmqcluster.otp.stop_together import stop_together
 from zmqcluster.runtime.process import send, trap_exits
 
@@ -45,62 +44,6 @@ __all__ = ["DynamicSupervisor"]
 UNDEFINED = "undefined"  # the id of every child. Source: DynamicSupervisor.which_children/1
 LATER = NoReply()
 STARTS_MAX = 64  # children of one request that are started before another message is served
-
-Result = Pid | None | SupervisionError
-
-
-@dataclass(frozen=True, slots=True)
-class Order(Resident):
-    """A request to start children."""
-
-    specs: tuple[ChildSpec, ...]
-    is_batch: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Results(Resident):
-    """What became of each child of a batch."""
-
-    results: list[Result]
-
-
-@dataclass(slots=True)
-class _Request(Resident):
-    """An order under way: ``taken_count`` children were launched or refused, ``known_count`` started or failed."""
-
-    caller: Call
-    order: Order
-    results: list[Result]
-    taken_count: int = 0
-    known_count: int = 0
-
-    def settle(self, position: int, result: Result) -> None:
-        self.results[position] = result
-        self.known_count += 1
-        if self.known_count < len(self.results):
-            return
-        if self.order.is_batch:
-            self.caller.reply(Results(self.results))
-        elif isinstance(result, SupervisionError):
-            self.caller.fail(result)
-        else:
-            self.caller.reply(result)
-
-
-@dataclass(slots=True, eq=False)
-class _Starting(ChildEntry):
-    """A child whose init has not returned, or which is to be tried again.
-
-    ``request`` is who waits for its first start, ``known_as`` the pid of a restarting child when it last ran.
-    """
-
-    request: _Request | None = None
-    position: int = 0
-    known_as: Pid | None = None
-
-    def tell(self, result: Result) -> None:
-        if self.request is not None:
-            self.request.settle(self.position, result)
 
 
 class DynamicSupervisor(GenServer):
@@ -133,8 +76,8 @@ class DynamicSupervisor(GenServer):
         self._extra = tuple(self.extra_arguments if extra_arguments is None else extra_arguments)
         _check_limits(self._children_max, self._restarts_max, self._within_s)
         self._running: dict[Pid, ChildSpec] = {}
-        self._starting: dict[Pid, _Starting] = {}
-        self._retrying: dict[Pid, _Starting] = {}  # by known_as: between two tries, with no process
+        self._starting: dict[Pid, Starting] = {}
+        self._retrying: dict[Pid, Starting] = {}  # by known_as: between two tries, with no process
         self._bare_specs: dict[tuple[Any, ...], ChildSpec] = {}
         self._restarts: deque[float] = deque()
         trap_exits(True)
@@ -194,10 +137,10 @@ class DynamicSupervisor(GenServer):
     # --- starts
     def handle_call(self, request: Order, caller: Call) -> NoReply:
         """Start children; the answer follows when they have started."""
-        self.handle_cast(_Request(caller, request, [None] * len(request.specs)))
+        self.handle_cast(Request(caller, request, [None] * len(request.specs)))
         return LATER
 
-    def handle_cast(self, request: _Request) -> None:
+    def handle_cast(self, request: Request) -> None:
         """Start some of the children of a request, and the rest after the other messages."""
         first, specs = request.taken_count, request.order.specs
         request.taken_count = min(first + STARTS_MAX, len(specs))
@@ -212,7 +155,7 @@ class DynamicSupervisor(GenServer):
                 self._running[pid] = kept
                 request.settle(position, pid)
             else:
-                self._starting[pid] = _Starting(kept, pid, request=request, position=position)
+                self._starting[pid] = Starting(kept, pid, request=request, position=position)
         if request.taken_count < len(specs):
             _core.current_scheduler().cast(_core.self(), request)
 
@@ -248,7 +191,7 @@ class DynamicSupervisor(GenServer):
                 super().handle_info(message)
         return None
 
-    def _not_started(self, entry: _Starting, reason: Any) -> None:
+    def _not_started(self, entry: Starting, reason: Any) -> None:
         if entry.known_as is not None and reason != starting.IGNORED:
             report("start_error", entry, None, reason)
             entry.pid = None
@@ -283,7 +226,7 @@ class DynamicSupervisor(GenServer):
         if has_started:
             self._running[pid] = spec
         else:
-            self._starting[pid] = _Starting(spec, pid, restarting=True, known_as=known_as)
+            self._starting[pid] = Starting(spec, pid, restarting=True, known_as=known_as)
         return None
 
     def _may_restart(self) -> bool:
@@ -313,7 +256,7 @@ class DynamicSupervisor(GenServer):
                 report("shutdown_error", ChildEntry(spec, pid), pid, reason)
 
 
-def _state(entry: _Starting) -> Literal["running", "restarting"]:
+def _state(entry: Starting) -> Literal["running", "restarting"]:
     return "restarting" if entry.restarting else "running"
 
 

@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid
-from zmqcluster.core import message
+from zmqcluster.core import Call, Scheduler, message
 from zmqcluster.errors import AlreadyStarted, ServerExited
 from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.starting import IGNORED, _Start
@@ -41,11 +42,42 @@ class NotStarted:
 def launch(spec: ChildSpec, *extra: Any) -> tuple[Pid, bool]:
     """Start the server of ``spec`` as a child of the running process, which is in a plain handler.
 
-    ``extra`` goes before its arguments. A plain init runs here and now.
+    ``extra`` goes before its arguments. A plain init of a server without a name runs here and now.
 
     Returns:
         its pid, and whether it has started already; then no message comes.
     """
+    return _launch_named(spec, extra) if spec.name is not None else _launch(spec, extra)
+
+
+def _launch(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
+    scheduler, cls = _core.current_scheduler(), spec.server
+    server = object.__new__(cls)
+    start: _Start | None = None
+
+    def go_on(result: Any, error: BaseException | None) -> tuple[Coroutine[Any, Any, None], Call]:
+        nonlocal start
+        start = _Start(server, (), {}, None, scheduler.promise(cls.__name__), parent)
+        return start.conclude(result, error), start.promise
+
+    parent = _core.self()
+    pid = scheduler.start_child(
+        cls._table(),
+        server,
+        server.init,
+        extra + spec.args,
+        dict(spec.kwargs) if spec.kwargs else None,
+        go_on,
+        isolated=cls._isolated,
+        bound=cls.mailbox_bound,
+        policy=cls.mailbox_policy,
+    )
+    if start is not None:
+        _tell(scheduler, parent, start, pid)
+    return pid, start is None
+
+
+def _launch_named(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
     scheduler, parent, cls = _core.current_scheduler(), _core.self(), spec.server
     promise = scheduler.promise(cls.__name__)
     start = _Start(object.__new__(cls), extra + spec.args, dict(spec.kwargs), spec.name, promise, parent)
@@ -59,12 +91,14 @@ def launch(spec: ChildSpec, *extra: Any) -> tuple[Pid, bool]:
         parent=parent,
         bound=cls.mailbox_bound,
         policy=cls.mailbox_policy,
-        at_once=True,
     )
-    if promise.done() and promise.exception() is None:
-        return pid, True
-    promise.add_done_callback(lambda _: scheduler.deliver(parent, _outcome(start, pid)))
+    _tell(scheduler, parent, start, pid)
     return pid, False
+
+
+def _tell(scheduler: Scheduler, parent: Pid, start: _Start, pid: Pid) -> None:
+    """Let the parent know how the start went, when that is known."""
+    start.promise.add_done_callback(lambda _: scheduler.deliver(parent, _outcome(start, pid)))
 
 
 def _outcome(start: _Start, pid: Pid) -> Started | NotStarted:

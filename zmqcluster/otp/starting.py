@@ -106,14 +106,19 @@ class _Start:
             await self._take_name(self.name)
         try:
             result = self.server.init(*self.arguments, **self.keywords)
+        except BaseException as error:
+            self._fail(error)
+        await self.conclude(result)
+
+    async def conclude(self, result: Any, error: BaseException | None = None) -> None:
+        """See to what ``init`` returned, or raised."""
+        if error is not None:
+            self._fail(error)
+        try:
             if result is not None:
                 result = await settle(result)
-        except BaseException as error:
-            if _core.is_ending():
-                raise
-            reason = reason_of(error)
-            report_end(self.server, "init", reason)
-            self._give_up(reason, error)
+        except BaseException as raised:
+            self._fail(raised)
         match result:
             case None:
                 self.promise.reply(_core.self())
@@ -127,6 +132,13 @@ class _Start:
                 self._give_up(Normal())
             case _:
                 self._give_up(BadReturn("init", repr(result)))
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        if _core.is_ending():
+            raise error
+        reason = reason_of(error)
+        report_end(self.server, "init", reason)
+        self._give_up(reason, error)
 
     async def _take_name(self, name: str | Via) -> None:
         try:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from zmqcluster import _core
+from zmqcluster._core import Resident
 from zmqcluster._ids import Pid
-from zmqcluster.core import Exit, Stop
+from zmqcluster.core import Call, Exit, Stop
 from zmqcluster.errors import (
     AlreadyStarted,
     ClusterError,
@@ -40,6 +42,13 @@ from zmqcluster.runtime.process import trap_exits
 __all__ = ["AutoShutdown", "ChildInfo", "Strategy", "Supervisor", "stop_process"]
 
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild(Resident):
+    """A request to add a child."""
+
+    spec: ChildSpec
 
 
 class Supervisor(GenServer):
@@ -86,14 +95,25 @@ class Supervisor(GenServer):
         return None
 
     # --- clients
-    @call
     async def start_child(self, child: Child) -> Pid | None:
         """Add a child and start it; None when its init returned Ignore, and then it stays, stopped.
 
-        Raises, in the caller: ConfigError; StartFailed, with nothing added; SupervisionError when the id is in use.
+        Raises:
+            ConfigError: ``child`` is no child specification, or none for this supervisor.
+            StartFailed: with nothing added. SupervisionError: the id is in use.
         """
+        pid: Pid | None = await _core.current_scheduler().call(self.dest, StartChild(child_spec(child)), None)
+        return pid
+
+    async def handle_call(self, request: Any, caller: Call) -> Any:
+        """Do what ``start_child`` asks."""
+        if isinstance(request, StartChild):
+            return await self._add(request.spec)
+        return super().handle_call(request, caller)
+
+    async def _add(self, spec: ChildSpec) -> Pid | None:
         try:
-            spec = self._checked(child_spec(child))
+            self._checked(spec)
         except ConfigError as error:
             raise Refusal(error) from error
         present = self._children.find(spec.id)
