@@ -85,16 +85,20 @@ class Client:
 
     async def _take(self, message: object, count: int, half_window_count: int = 20_000) -> None:
         """Send ``count`` casts, and a call after each half window: the reply to the last but one is waited for."""
-        taken_count, outstanding, sink = 0, self.sink.count(), self.sink.pid
-        for number in range(1, count + 1):
-            zc.cast(sink, message)
-            if number % half_window_count == 0:
-                taken_count += await outstanding
-                outstanding = self.sink.count()
-            elif number % TURN_COUNT == 0:
-                await asyncio.sleep(0)
-        taken_count += await outstanding + await self.sink.count()
+        taken_count, outstanding = 0, self.sink.count()
+        for first in range(0, count, half_window_count):
+            await self._send(message, min(half_window_count, count - first))
+            taken_count += await outstanding
+            outstanding = self.sink.count()
+        taken_count += await outstanding
         assert taken_count == count, (taken_count, count)
+
+    async def _send(self, message: object, count: int) -> None:
+        cast, sink = zc.cast, self.sink.pid
+        for first in range(0, count, TURN_COUNT):
+            for _ in range(min(TURN_COUNT, count - first)):
+                cast(sink, message)
+            await asyncio.sleep(0)
 
 
 async def answer() -> None:

@@ -24,7 +24,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport INT32_MIN, UINT32_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy, memmove
+from libc.string cimport memcpy, memmove
 
 from zmqcluster._ids cimport Pid, Ref, new_pid, new_ref
 
@@ -42,13 +42,48 @@ cdef extern from *:
     """
     /* The UTF-8 form of a str, NULL when it has none; no error stays set. */
     static inline const char *zc_utf8(PyObject *text, Py_ssize_t *size_bytes) {
+        if (PyUnicode_IS_COMPACT_ASCII(text)) {
+            *size_bytes = PyUnicode_GET_LENGTH(text);
+            return (const char *)PyUnicode_1BYTE_DATA(text);
+        }
         const char *bytes = PyUnicode_AsUTF8AndSize(text, size_bytes);
         if (bytes == NULL) PyErr_Clear();
         return bytes;
     }
+    static inline void zc_copy_few(char *to, const char *from, size_t size_bytes) {
+        if (size_bytes > 16) memcpy(to, from, size_bytes);
+        else if (size_bytes >= 8) { memcpy(to, from, 8); memcpy(to + size_bytes - 8, from + size_bytes - 8, 8); }
+        else if (size_bytes >= 4) { memcpy(to, from, 4); memcpy(to + size_bytes - 4, from + size_bytes - 4, 4); }
+        else while (size_bytes--) *to++ = *from++;
+    }
+    static inline int zc_same(const char *one, const char *other, size_t size_bytes) {
+        if (size_bytes > 16) return memcmp(one, other, size_bytes) == 0;
+        if (size_bytes >= 8)
+            return zc_load64(one) == zc_load64(other) && zc_load64(one + size_bytes - 8) == zc_load64(other + size_bytes - 8);
+        if (size_bytes >= 4)
+            return zc_load32(one) == zc_load32(other) && zc_load32(one + size_bytes - 4) == zc_load32(other + size_bytes - 4);
+        while (size_bytes--) if (*one++ != *other++) return 0;
+        return 1;
+    }
+    static inline int zc_is_ascii(const char *bytes, size_t size_bytes) {
+        uint64_t all = 0;
+        if (size_bytes >= 8) {
+            const char *last = bytes + size_bytes - 8;
+            for (; bytes < last; bytes += 8) all |= zc_load64(bytes);
+            all |= zc_load64(last);
+        } else if (size_bytes >= 4) all = zc_load32(bytes) | zc_load32(bytes + size_bytes - 4);
+        else while (size_bytes--) all |= (uint8_t)*bytes++;
+        return (all & 0x8080808080808080ULL) == 0;
+    }
     /* The str of UTF-8 bytes, None when they are not UTF-8; no error stays set. */
     static inline PyObject *zc_text(const char *bytes, Py_ssize_t size_bytes) {
-        PyObject *text = PyUnicode_DecodeUTF8(bytes, size_bytes, NULL);
+        PyObject *text;
+        if (size_bytes > 1 && zc_is_ascii(bytes, size_bytes)) {
+            text = PyUnicode_New(size_bytes, 127);
+            if (text != NULL) zc_copy_few((char *)PyUnicode_1BYTE_DATA(text), bytes, size_bytes);
+            return text;
+        }
+        text = PyUnicode_DecodeUTF8(bytes, size_bytes, NULL);
         if (text == NULL) { PyErr_Clear(); Py_RETURN_NONE; }
         return text;
     }
@@ -63,6 +98,8 @@ cdef extern from *:
     """
     const char* utf8 "zc_utf8"(str text, Py_ssize_t* size_bytes) noexcept
     object text_or_none "zc_text"(const char* at, Py_ssize_t size_bytes)
+    void copy_few "zc_copy_few"(char* to, const char* start, size_t size_bytes) noexcept  # memcpy, mostly of few bytes
+    bint same "zc_same"(const char* one, const char* other, size_t size_bytes) noexcept
     void store_double "zc_store_double"(char* at, double value) noexcept
     double double_of "zc_double"(uint64_t bits) noexcept
     double float_of "zc_float"(uint32_t bits) noexcept

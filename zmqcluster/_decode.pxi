@@ -238,7 +238,7 @@ cdef str get_short_key(Cursor* cursor, size_t size_bytes):
     cached = key_cache[slot]
     if cached is not None:
         text = utf8(<str>cached, &cached_bytes)
-        if <size_t>cached_bytes == size_bytes and memcmp(text, cursor.at, size_bytes) == 0:
+        if <size_t>cached_bytes == size_bytes and same(text, cursor.at, size_bytes):
             cursor.at += size_bytes
             return <str>cached
     key = get_str(cursor, head, size_bytes)

@@ -176,7 +176,7 @@ cdef int put_str(Buffer* buffer, str value) except -1:
         return refuse("a str with a lone surrogate has no UTF-8 form")
     at = reserve(buffer, size_bytes + 5)
     at = put_length(at, size_bytes, 0xa0, 31, 0xd9, 0xda)
-    memcpy(at, text, size_bytes)
+    copy_few(at, text, size_bytes)
     buffer.used = at + size_bytes - buffer.bytes
     return 0
 

@@ -201,22 +201,30 @@ cdef class Link:
 
     cdef int send_message(self, object dest, object message) except -1:
         cdef Py_ssize_t mark
+        if type(message) is Cast:
+            return self.send_cast(dest, (<Cast>message).request, (<Cast>message).method, (<Cast>message).keywords)
         if self.is_past(dest):
             encode(message)
             return 0
         if self.link_state == DOWN_FOR_GOOD:
             return 0
-        if type(message) is not Cast:
-            mark = self.begin_envelope(SEND, dest)
-            self.put(mark, message)
-        elif (<Cast>message).method is None:
-            mark = self.begin_envelope(CAST, dest)
-            self.put(mark, (<Cast>message).request)
-        else:
-            mark = self.begin_envelope(CAST_METHOD, dest)
-            self.put(mark, (<Cast>message).method)
-            self.put(mark, (<Cast>message).request)
-            self.put(mark, (<Cast>message).keywords)
+        mark = self.begin_envelope(SEND, dest)
+        self.put(mark, message)
+        return self.end_envelope(mark, dest)
+
+    cdef int send_cast(self, object dest, object request, str method, dict keywords) except -1:
+        cdef Py_ssize_t mark
+        if self.is_past(dest):
+            encode((method, request, keywords))
+            return 0
+        if self.link_state == DOWN_FOR_GOOD:
+            return 0
+        mark = self.begin_envelope(CAST if method is None else CAST_METHOD, dest)
+        if method is not None:
+            self.put(mark, method)
+        self.put(mark, request)
+        if method is not None:
+            self.put(mark, keywords)
         return self.end_envelope(mark, dest)
 
     cdef int send_call(self, object dest, Call call) except -1:

@@ -12,6 +12,10 @@ if sys.version_info < (3, 14):
 
 cdef object SCHEDULER = contextvars.ContextVar("zmqcluster.scheduler")
 
+cdef enum AliasEnd:                 # besides unalias and the end of its process
+    WITH_MONITOR = 1                # demonitor, or the Down of the monitor whose ref it is
+    WITH_REPLY = 2                  # the first message
+
 cdef uint32_t VIRTUAL_TURN_MAX = 4096           # messages in a turn of a virtual-time loop, where a clock says nothing
 
 
@@ -97,11 +101,13 @@ cdef class Scheduler(Inlet):
     cdef uint32_t first_free
     cdef readonly uint32_t process_count
     cdef dict names                     # str -> Process
-    cdef dict aliases                   # Ref -> (Process, whether the first message ends it)
+    cdef dict aliases                   # Ref -> (Process, what ends it: see AliasEnd)
     cdef uint64_t next_ref
     cdef dict links                     # node -> Link
     cdef dict epochs                    # session epoch -> Link
     cdef list dirty                     # links with something to send
+    cdef object away                    # the other node that was sent to last, as the very str that named it,
+    cdef Link link_away                 # and its link
 
     def __cinit__(self, loop, str node not None="nonode@nohost", uint64_t incarnation=0, hooks=None, *,
                   bint virtual=False):
@@ -436,7 +442,7 @@ cdef class Scheduler(Inlet):
         return self.find_any(pid.id) if pid.incarnation == self.incarnation else None
 
     cdef inline bint is_here(self, Pid pid) noexcept:
-        return pid.node is self.node or pid.node == self.node
+        return pid.node is self.node or (pid.node is not self.away and pid.node == self.node)
 
     # --- starting
     def spawn(self, coroutine, *, bint link=False, bint monitor=False, str name=None, label=None, bound=None,
@@ -675,8 +681,10 @@ cdef class Scheduler(Inlet):
         if entry is None:
             return 0
         process = entry[0]
-        if entry[1]:
+        if entry[1] & WITH_REPLY:
             self.unalias(process, ref)
+            if entry[1] & WITH_MONITOR:
+                self.demonitor(process, ref)
         return process.deliver(message)
 
     cdef bint unalias(self, Process process, Ref ref) except -1:
@@ -687,11 +695,20 @@ cdef class Scheduler(Inlet):
         process.bonds.aliases.remove(ref)
         return True
 
-    cdef Ref add_alias(self, Process process, Ref ref, bint once):
+    cdef int end_alias(self, Process process, Ref ref, uint8_t by) except -1:
+        """Something happened that ends an alias of this kind."""
+        if process.bonds is None or process.bonds.aliases is None:
+            return 0
+        entry = self.aliases.get(ref)
+        if entry is not None and entry[1] & by:
+            self.unalias(process, ref)
+        return 0
+
+    cdef Ref add_alias(self, Process process, Ref ref, uint8_t ends):
         if process.bond().aliases is None:
             process.bonds.aliases = []
         process.bonds.aliases.append(ref)
-        self.aliases[ref] = (process, once)
+        self.aliases[ref] = (process, ends)
         return ref
 
     cdef int send_if_known(self, object dest, object message) except -1:
@@ -712,12 +729,17 @@ cdef class Scheduler(Inlet):
 
     cdef Link link_to(self, object dest):
         """The link to the node of ``dest``, dialled on first use; None when it cannot be reached at all."""
+        cdef Link link
         node = (<Pid>dest).node if type(dest) is Pid else (<Ref>dest).node if type(dest) is Ref else dest[1]
+        if node is self.away and self.link_away.link_state != DOWN_FOR_GOOD:
+            return self.link_away
         link = self.links.get(node)
         if link is None:
             link = self.hooks.connect(node)
-            if link is not None and (<Link?>link).link_state == DOWN_FOR_GOOD:
+            if link is None or link.link_state == DOWN_FOR_GOOD:
                 return None
+        if node != self.node:
+            self.away, self.link_away = node, link
         return link
 
     def deliver(self, dest, message):
@@ -778,16 +800,32 @@ cdef class Scheduler(Inlet):
 
     cpdef cast(self, dest, request, str method=None, dict keywords=None):
         """Put a request to ``dest`` without waiting for anything; nobody there is no error."""
-        cdef Cast cast = Cast.__new__(Cast)
+        cdef Cast cast
+        if type(dest) is not Pid and type(dest) is not tuple and type(dest) is not str:
+            dest = resolve(dest)
+            if dest is None:
+                return
+        if type(dest) is Pid and not self.is_here(<Pid>dest):
+            self.cast_away(dest, request, method, keywords)
+            return
+        cast = Cast.__new__(Cast)
         cast.request = request
         cast.method = method
         cast.keywords = keywords
-        if type(dest) is Pid or type(dest) is tuple or type(dest) is str:
-            self.send_if_known(dest, cast)
-        else:
-            pid = resolve(dest)
-            if pid is not None:
-                self.send_if_known(pid, cast)
+        self.send_if_known(dest, cast)
+
+    cdef int cast_away(self, Pid dest, object request, str method, dict keywords) except -1:
+        """What ``send`` does with a Cast, without the Cast."""
+        cdef Link link = self.link_to(dest)
+        if link is None:
+            encode((method, request, keywords))     # the mistake is the sender's, whoever is reachable
+            self.dropped_messages += 1
+            return 0
+        try:
+            link.send_cast(dest, request, method, keywords)
+        except LinkBusy:
+            self.dropped_messages += 1
+        return 0
 
     # --- links, monitors, exits: the same for processes here and away
     cdef int link_here(self, Process one, Process other) except -1:
@@ -900,6 +938,7 @@ cdef class Scheduler(Inlet):
 
     cdef int down(self, Process watcher, Ref ref, object what, object reason) except -1:
         cdef Down message = Down.__new__(Down)
+        self.end_alias(watcher, ref, WITH_MONITOR)
         message.ref = ref
         message.object = what
         message.reason = reason
