@@ -49,12 +49,12 @@ def receive(match=None, *, timeout_s=None):
     """Await the next message, or the first that ``match`` accepts. What does not match stays, in its order.
 
     Args:
-        match: a type (its instances), ``...`` (anything), a tuple of such patterns (a tuple of that length, part by
-            part), a function (what it accepts), or any other value (its equal of the same type).
+        match: a type or a union of types (their instances), ``...`` (anything), a tuple of such patterns (a tuple of
+            that length, part by part), a function (what it accepts), or any other value (its equal of the same type).
         timeout_s: 0 only looks; None waits for ever.
     Raises:
         TimeoutError: nothing matched within ``timeout_s``; nothing was taken.
-        NotInProcess: not awaited by a process.
+        NotInProcess: not awaited by a process. ConfigError: the pattern is none, such as ``list[int]``.
     """
     cdef Process process = require_running("receive()")
     cdef SelectiveReceive receive
@@ -65,6 +65,7 @@ def receive(match=None, *, timeout_s=None):
         return process.receiver
     if timeout_s is not None and not timeout_s >= 0:
         raise ConfigError(f"a timeout is None or a number of seconds of at least 0, not {timeout_s!r}")
+    check_pattern(match)
     receive = SelectiveReceive.__new__(SelectiveReceive)
     receive.process = process
     receive.match = match
@@ -114,23 +115,39 @@ def unlink(Pid pid not None):
 
 def monitor(dest, alias=None):
     cdef Process process = require_running("monitor()")
-    cdef Ref ref = process.scheduler.monitor(process, dest)
+    cdef uint8_t ends = 0
+    cdef Ref ref
     if alias is not None:
-        process.scheduler.add_alias(process, ref, is_once(alias))
+        ends = ends_of(alias, ("explicit", "demonitor", "reply_demonitor"))
+    ref = process.scheduler.monitor(process, dest)
+    if alias is not None and (not ends & WITH_MONITOR or is_watching(process, ref)):
+        process.scheduler.add_alias(process, ref, ends)
     return ref
 
 
-cdef bint is_once(object mode) except -1:
-    if mode == "explicit":
-        return False
-    if mode == "reply":
-        return True
-    raise ConfigError(f"an alias is 'explicit' or 'reply', not {mode!r}")
+cdef bint is_watching(Process process, Ref ref) except -1:
+    """False when the Down has come already."""
+    return process.bonds is not None and process.bonds.monitors is not None and ref in process.bonds.monitors
+
+
+cdef uint8_t ends_of(object mode, tuple modes) except 255:
+    if mode not in modes:
+        raise ConfigError(f"an alias is one of {modes} here, not {mode!r}")
+    return (WITH_MONITOR if mode.endswith("demonitor") else 0) | (WITH_REPLY if mode.startswith("reply") else 0)
 
 
 def alias(mode="explicit"):
     cdef Process process = require_running("alias()")
-    return process.scheduler.add_alias(process, process.scheduler.make_ref(), is_once(mode))
+    cdef uint8_t ends = ends_of(mode, ("explicit", "reply"))
+    return process.scheduler.add_alias(process, process.scheduler.make_ref(), ends)
+
+
+def monitor_fired(Pid pid not None, reason):
+    """A monitor of ``pid`` that has fired already: its Down is in the mailbox of the running process."""
+    cdef Process process = require_running("monitor_fired()")
+    cdef Ref ref = process.scheduler.make_ref()
+    process.scheduler.down(process, ref, pid, reason)
+    return ref
 
 
 def unalias(Ref ref not None):
@@ -147,11 +164,15 @@ def dictionary():
 
 
 def hibernate():
-    """Give back the memory of the running process' mailbox until its next message."""
-    cdef Process process = require_running("hibernate()")
-    process.hibernated = 1
-    if process.mailbox.used == 0:
-        ring_clear(&process.mailbox)
+    """Give back the memory of the running process' mailbox until its next message; not when one is queued already."""
+    require_running("hibernate()").sleep()
+
+
+def hibernate_after(double idle_s):
+    """Let the running server hibernate whenever no message came for ``idle_s`` seconds."""
+    cdef Process process = require_running("hibernate_after()")
+    process.bond().idle_s = idle_s
+    process.attention |= HIBERNATING
 
 
 cdef object copied(object message):
@@ -178,7 +199,7 @@ def demonitor(Ref ref not None, *, bint flush=False, bint info=False):
     cdef bint was_there = process.scheduler.demonitor(process, ref)
     cdef uint32_t position = 0
     cdef PyObject* message
-    process.scheduler.unalias(process, ref)
+    process.scheduler.end_alias(process, ref, WITH_MONITOR)
     if flush and not was_there:
         while position < process.mailbox.used:
             message = ring_at(&process.mailbox, position)
@@ -202,6 +223,23 @@ def exit_self(reason):
     process.scheduler.exit_signal(process, process.pid_of(), reason, False)
     if process.dying:
         raise ProcessExit(process.outcome)
+
+
+def caller():
+    """Who waits for the reply of the call that the running server handles: for ``reply``, after NoReply was returned.
+
+    The Call that ``handle_call`` gets as an argument, for typed methods, which do not.
+
+    Raises:
+        UsageError: the running process handles no call.
+    Source: gen_server's From.
+    """
+    cdef Process process = require_running("caller()")
+    if type(process.handled) is Call and not (<Call>process.handled).unasked:   # of an async handler, or a Continue
+        return process.handled
+    if taken_by == <PyObject*>process and process.phase == SERVING:
+        return <object>taken_call
+    raise UsageError("caller() is for the handler of a call, before it has returned")
 
 
 def expect_message(timeout_s):
@@ -249,6 +287,27 @@ def become(Behaviour behaviour not None):
 def is_ending():
     """Whether the running process was told to end: what runs now is its unwinding."""
     return bool(require_running("is_ending()").dying)
+
+
+def is_held():
+    """Whether the running process has filled a link: it will not run again before that drains."""
+    return running is not None and running.held > 0
+
+
+def wait_for_link(str node not None):
+    """Hold the running process, at its next await, until the link to ``node`` has room. Returns whether it will."""
+    cdef Link link
+    if running is None or running.id == 0:
+        return False
+    link = running.scheduler.links.get(node)
+    if link is not None:
+        hold(link, running)
+    return True
+
+
+def never_hold():
+    """Let the running process go on whatever link it fills: it serves all peers, and one may not stop it."""
+    require_running("never_hold()").unheld = 1
 
 
 def parent():

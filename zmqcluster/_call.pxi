@@ -73,6 +73,7 @@ cdef class Call(Runnable):
     cdef double timeout_s
     cdef uint8_t state
     cdef uint8_t incoming           # from another node: the reply is sent, not awaited
+    cdef uint8_t unasked            # a promise: no server was asked
     cdef public bint _asyncio_future_blocking
 
     def __dealloc__(self):
@@ -101,7 +102,10 @@ cdef class Call(Runnable):
         return 0
 
     def reply(self, value):
-        """Send ``value`` to the caller; later replies to the same call are dropped."""
+        """Send ``value`` to the caller; later replies to the same call are dropped, and reported."""
+        if self.state == REPLIED:
+            self.scheduler.tell("on_second_reply", (self, value))
+            return
         self.reply_with(value)
 
     def fail(self, error not None):
@@ -120,13 +124,15 @@ cdef class Call(Runnable):
         cdef Process waiter
         if self.timer.next != NULL:
             wheel_remove(&self.scheduler.wheel, &self.timer)
+        cdef uint64_t sender = running.id if running is not None else 0
         if self.holder is not None:
+            sender = self.holder.id
             self.holder.forget_call(self)
         if self.link is not None:
             link = self.link
             self.link = None
             if self.incoming:
-                link.send_outcome(self)
+                link.send_outcome(sender, self)
                 return 0
             link.calls.pop(self.number, None)
         if self.waiter is not None:

@@ -58,10 +58,14 @@ cdef extern from *:
     }
     static inline int zc_same(const char *one, const char *other, size_t size_bytes) {
         if (size_bytes > 16) return memcmp(one, other, size_bytes) == 0;
-        if (size_bytes >= 8)
-            return zc_load64(one) == zc_load64(other) && zc_load64(one + size_bytes - 8) == zc_load64(other + size_bytes - 8);
-        if (size_bytes >= 4)
-            return zc_load32(one) == zc_load32(other) && zc_load32(one + size_bytes - 4) == zc_load32(other + size_bytes - 4);
+        if (size_bytes >= 8) {
+            size_t last = size_bytes - 8;
+            return zc_load64(one) == zc_load64(other) && zc_load64(one + last) == zc_load64(other + last);
+        }
+        if (size_bytes >= 4) {
+            size_t last = size_bytes - 4;
+            return zc_load32(one) == zc_load32(other) && zc_load32(one + last) == zc_load32(other + last);
+        }
         while (size_bytes--) if (*one++ != *other++) return 0;
         return 1;
     }

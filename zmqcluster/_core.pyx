@@ -20,7 +20,8 @@ the receiver waits, a push to the run queue; the loop is entered once per turn, 
     _link.pxi       envelopes out and in, sessions' epochs and sequence numbers, credit
     _collect.pxi    the C rings shown to the garbage collector
 
-Nothing here is global but the process that runs now. Figures behind the design: docs/decisions.
+Nothing here is global but the process that runs now, and the call it handles. Figures behind the design are in
+docs/decisions.
 """
 cimport cython
 from cpython.object cimport PyObject
@@ -44,6 +45,8 @@ import contextvars
 import inspect
 import sys
 from asyncio import CancelledError, InvalidStateError
+from types import GenericAlias, UnionType
+from typing import Any
 
 from zmqcluster import constants, errors
 from zmqcluster._codec import decode, encode
@@ -128,4 +131,6 @@ include "_scheduler.pxi"
 include "_api.pxi"
 include "_methods.pxi"
 include "_link.pxi"
+include "_flow.pxi"
+include "_arrivals.pxi"
 include "_collect.pxi"

@@ -5,16 +5,22 @@
 #    u8 DATA | u64 epoch | u64 sequence | u64 bytes acked | u64 envelopes acked | envelope ...
 #    envelope:  u32 length | u8 kind | destination | ...      length counts what follows it
 #
-# The destination is the varint id of a process or, with a flag in the kind, its encoded name or the id of an alias.
+# The destination is the varint id of a process or, with a flag in the kind, its encoded name or the id of an alias. The
+# id 0 is the node itself: a call to it is for the hook on_node_call.
+#
 # A frame whose sequence is 0 only acknowledges. A frame of an unknown epoch, or from another connection than the
 # session's, is dropped and counted; a gap ends the session. So ZeroMQ's silent redelivery and loss never reach a
 # process.
 #
-# Flow: ``out`` collects the turn's envelopes and is sent as the turn's last act, or when it is long. While the socket
-# is full or a window is unacknowledged, ``waiting`` holds what was cut off; above BUFFER_BYTES_MAX a sender gets
-# LinkBusy. That is for messages, calls and casts: signals (LINK, EXIT, DOWN, ...) always go in, for somebody may wait
-# for ever for one that is lost, and their number is bounded by that of links and monitors. What is acknowledged is
-# written into a frame when it is handed over, not when it is cut: the one that waits longest must not say the least.
+# How what is written here leaves, in which order and how fast, is in _flow.pxi; what comes in, in _arrivals.pxi.
+#
+# Above BUFFER_BYTES_MAX a sender gets LinkBusy. That is for messages, calls and casts: signals (LINK, EXIT, DOWN, ...)
+# always go in, for somebody may wait for ever for one that is lost, and their number is bounded by that of links and
+# monitors.
+#
+# A process that has unlinked takes no LINK of the other until that has answered its UNLINK: such a LINK was sent before
+# the UNLINK came, which undoes it. Without this, two that unlink and link across each other would disagree for ever on
+# whether they are linked. Source: UNLINK_ID and UNLINK_ID_ACK of Erlang's distribution protocol.
 
 cdef enum:
     DATA = 1
@@ -29,12 +35,14 @@ cdef enum Kind:
     REPLY = 6           # number, value: no destination
     FAIL = 7            # number, code, detail
     LINK = 8            # + id of the sender
-    UNLINK = 9
+    UNLINK = 9          # + id of the sender, number
     EXIT_LINKED = 10    # + id of the sender, reason
     EXIT = 11           # + id of the sender or 0, reason: exit(pid, reason)
     MONITOR = 12        # + id of the watcher, ref
     DEMONITOR = 13      # ref: no destination
     DOWN = 14           # ref, reason
+    PART = 15           # number of the lane, whether the last, some bytes of an envelope: no destination
+    UNLINKED = 16       # + id of the sender, number: the answer to UNLINK
     BY_NAME = 64
     BY_ALIAS = 128
 
@@ -43,8 +51,6 @@ cdef enum LinkState:
     UP
     DOWN_FOR_GOOD
 
-cdef uint64_t WINDOW_BYTES = constants.WINDOW_BYTES
-cdef uint64_t ACK_BYTES = constants.ACK_BYTES
 cdef uint64_t BUFFER_BYTES_MAX = constants.BUFFER_BYTES_MAX
 cdef uint64_t FRAME_BYTES_FLUSH = constants.FRAME_BYTES_FLUSH
 cdef uint64_t MESSAGE_BYTES_MAX = constants.MESSAGE_BYTES_MAX
@@ -64,7 +70,18 @@ cdef class Link:
     cdef Buffer out
     cdef list unborn                        # while pending: (incarnation of the addressee or 0, envelope)
     cdef object waiting                     # frames cut off and not sent: a deque
-    cdef uint64_t waiting_bytes
+    cdef uint64_t waiting_bytes             # of them, and of the unborn
+    cdef dict lanes                         # id of the sender -> Lane; None when there is none
+    cdef uint64_t lanes_bytes
+    cdef uint8_t lane_turn                  # a lane's part is next
+    cdef dict held                          # Process -> None: those that filled it and do not run until it drains
+    cdef dict parts                         # number of the peer's lane -> Assembly
+    cdef uint64_t parts_bytes
+    cdef readonly uint64_t window_bytes     # sent and not acknowledged: at most this
+    cdef uint64_t mark                      # of sent_bytes, whose acknowledgement is timed; 0: none
+    cdef uint64_t marked_ns, least_ns, probe_ns
+    cdef uint8_t probing
+    cdef uint8_t was_slow                   # acknowledgements took too long once
     cdef uint64_t next_number
     cdef uint64_t sequence                  # of the last frame cut
     cdef uint64_t received_sequence
@@ -78,6 +95,7 @@ cdef class Link:
     cdef uint8_t flushing
     cdef dict calls                         # number -> Call of ours
     cdef dict linked                        # (id here, Pid there) -> None
+    cdef dict unlinking                     # (id here, Pid there) -> number of the UNLINK that is not answered yet
     cdef dict watching                      # Ref -> (id of the watcher here, what)
     cdef dict watched                       # Ref of theirs -> id here
 
@@ -96,10 +114,13 @@ cdef class Link:
     @property
     def buffered_bytes(self):
         """What waits on our side."""
-        return self.out.used + self.waiting_bytes
+        return self.out.used + self.waiting_bytes + self.lanes_bytes
 
-    cdef inline bint is_full(self) noexcept:
-        return self.out.used + self.waiting_bytes > BUFFER_BYTES_MAX
+    cdef inline bint is_full(self) except -1:
+        """Whether the running process may send no more: who waits behind a long message of another is not to blame."""
+        if self.out.used + self.waiting_bytes > BUFFER_BYTES_MAX:
+            return True
+        return self.lanes is not None and is_lane_full(self)
 
     # --- writing envelopes
     cdef Py_ssize_t begin_envelope(self, int kind, object dest) except -1:
@@ -110,7 +131,7 @@ cdef class Link:
         if self.writing:                            # code of a value that is being encoded; its envelope comes first
             raise LinkBusy(self.node, "a value being sent sends itself")
         if kind <= CAST_METHOD and self.is_full():
-            raise LinkBusy(self.node, f"{self.out.used + self.waiting_bytes} bytes wait")
+            raise LinkBusy(self.node, f"{self.buffered_bytes} bytes wait")
         if self.out.used == 0:
             reserve(&self.out, HEADER_BYTES)
             self.out.used = HEADER_BYTES
@@ -163,7 +184,11 @@ cdef class Link:
         encode_value(&self.out, text_of(repr, reason), 0)
         return 0
 
-    cdef int end_envelope(self, Py_ssize_t mark, object dest) except -1:
+    cdef inline int end_envelope(self, Py_ssize_t mark, object dest) except -1:
+        return self.end_envelope_of(running.id if running is not None else 0, mark, dest)
+
+    cdef int end_envelope_of(self, uint64_t sender, Py_ssize_t mark, object dest) except -1:
+        """``sender``: whose order this envelope belongs to; 0: of none of our processes."""
         cdef size_t length = self.out.used - mark - 4
         self.writing = 0
         if length > MESSAGE_BYTES_MAX:
@@ -171,17 +196,18 @@ cdef class Link:
             raise FrameTooLarge(length, MESSAGE_BYTES_MAX)
         store32(self.out.bytes + mark, <uint32_t>length)
         if self.link_state == PENDING:
-            self.unborn.append((incarnation_of(dest),
-                                self.out.bytes[mark:mark + 4 + length]))
+            self.unborn.append((incarnation_of(dest), sender, self.out.bytes[mark:mark + 4 + length]))
             self.waiting_bytes += length + 4
             self.out.used = 0
             return 0
         self.sent_count += 1
+        if length > LANE_BYTES or (self.lanes is not None and sender in self.lanes):
+            divert(self, sender, mark)
         self.soil()
         if self.out.used >= FRAME_BYTES_FLUSH:
-            self.flush()
+            flush_link(self)
             if self.out.used >= FRAME_BYTES_FLUSH:
-                self.cut()
+                cut(self)
         return 0
 
     cdef inline int soil(self) except -1:
@@ -210,7 +236,8 @@ cdef class Link:
             return 0
         mark = self.begin_envelope(SEND, dest)
         self.put(mark, message)
-        return self.end_envelope(mark, dest)
+        self.end_envelope(mark, dest)
+        return throttle(self)
 
     cdef int send_cast(self, object dest, object request, str method, dict keywords) except -1:
         cdef Py_ssize_t mark
@@ -225,7 +252,8 @@ cdef class Link:
         self.put(mark, request)
         if method is not None:
             self.put(mark, keywords)
-        return self.end_envelope(mark, dest)
+        self.end_envelope(mark, dest)
+        return throttle(self)
 
     cdef int send_call(self, object dest, Call call) except -1:
         cdef Py_ssize_t mark
@@ -250,27 +278,28 @@ cdef class Link:
             raise
         return 0
 
-    cdef int send_outcome(self, Call call) except -1:
+    cdef int send_outcome(self, uint64_t sender, Call call) except -1:
         """Reply to a call of the peer, with a value or an error. The server is not to blame for what goes wrong."""
         if self.link_state != UP:
             return 0
         if call.state != REPLIED:
-            return self.send_failure(call.number, call.value)
+            return self.send_failure(sender, call.number, call.value)
         if self.is_full():
-            return self.send_failure(call.number, LinkBusy(self.scheduler.node, "there is no room for the reply"))
+            busy = LinkBusy(self.scheduler.node, "there is no room for the reply")
+            return self.send_failure(sender, call.number, busy)
         try:
-            return self.send_reply(call.number, call.value)
+            return self.send_reply(sender, call.number, call.value)
         except Exception as error:
             self.scheduler.tell("on_bad_reply", (call.server, error))
-            return self.send_failure(call.number, error)
+            return self.send_failure(sender, call.number, error)
 
-    cdef int send_reply(self, uint64_t number, object value) except -1:
+    cdef int send_reply(self, uint64_t sender, uint64_t number, object value) except -1:
         cdef Py_ssize_t mark = self.begin_envelope(REPLY, None)
         put_varint(&self.out, number)
         self.put(mark, value)
-        return self.end_envelope(mark, None)
+        return self.end_envelope_of(sender, mark, None)
 
-    cdef int send_failure(self, uint64_t number, object error) except -1:
+    cdef int send_failure(self, uint64_t sender, uint64_t number, object error) except -1:
         cdef Py_ssize_t mark
         code, detail = failure_code(error)
         if self.link_state != UP:
@@ -279,7 +308,7 @@ cdef class Link:
         put_varint(&self.out, number)
         self.put(mark, code)
         self.put_reason(mark, detail)
-        return self.end_envelope(mark, None)
+        return self.end_envelope_of(sender, mark, None)
 
     cdef int send_link(self, Process process, Pid pid) except -1:
         cdef Py_ssize_t mark
@@ -289,15 +318,25 @@ cdef class Link:
         mark = self.begin_envelope(LINK, pid)
         put_varint(&self.out, process.id)
         self.linked[(process.id, pid)] = None
-        return self.end_envelope(mark, pid)
+        self.unlinking.pop((process.id, pid), None)
+        return self.end_envelope_of(process.id, mark, pid)
 
     cdef int send_unlink(self, Process process, Pid pid) except -1:
         cdef Py_ssize_t mark
         if self.linked.pop((process.id, pid), NOTHING) is NOTHING:
             return 0
+        self.next_number += 1
+        self.unlinking[(process.id, pid)] = self.next_number
         mark = self.begin_envelope(UNLINK, pid)
         put_varint(&self.out, process.id)
-        return self.end_envelope(mark, pid)
+        put_varint(&self.out, self.next_number)
+        return self.end_envelope_of(process.id, mark, pid)
+
+    cdef int send_unlinked(self, uint64_t id, Pid pid, uint64_t number) except -1:
+        cdef Py_ssize_t mark = self.begin_envelope(UNLINKED, pid)
+        put_varint(&self.out, id)
+        put_varint(&self.out, number)
+        return self.end_envelope_of(id, mark, pid)
 
     cdef int send_exit(self, uint64_t sender, Pid pid, object reason, bint linked) except -1:
         cdef Py_ssize_t mark
@@ -308,7 +347,7 @@ cdef class Link:
         mark = self.begin_envelope(EXIT_LINKED if linked else EXIT, pid)
         put_varint(&self.out, sender)
         self.put_reason(mark, reason)
-        return self.end_envelope(mark, pid)
+        return self.end_envelope_of(sender, mark, pid)
 
     cdef int send_monitor(self, Process watcher, Ref ref, object dest) except -1:
         cdef Py_ssize_t mark
@@ -322,125 +361,30 @@ cdef class Link:
         put_varint(&self.out, ref.id)
         watcher.bonds.monitors[ref] = dest
         self.watching[ref] = (watcher.id, dest)
-        return self.end_envelope(mark, dest)
+        return self.end_envelope_of(watcher.id, mark, dest)
 
     cdef int send_demonitor(self, Ref ref) except -1:
         cdef Py_ssize_t mark
-        if self.watching.pop(ref, None) is None:
+        entry = self.watching.pop(ref, None)
+        if entry is None:
             return 0
         mark = self.begin_envelope(DEMONITOR, None)
         put_varint(&self.out, ref.id)
-        return self.end_envelope(mark, None)
+        return self.end_envelope_of(entry[0], mark, None)
 
-    cdef int send_down(self, Ref ref, object reason) except -1:
+    cdef int send_down(self, uint64_t sender, Ref ref, object reason) except -1:
         cdef Py_ssize_t mark
         if self.link_state != UP:
             return 0
         mark = self.begin_envelope(DOWN, None)
         put_varint(&self.out, ref.id)
         self.put_reason(mark, reason)
-        return self.end_envelope(mark, None)
-
-    # --- sending frames
-    cdef inline bint may_send(self) noexcept:
-        return self.link_state == UP and not self.blocked and self.sent_bytes - self.acked_bytes < WINDOW_BYTES
-
-    cdef int write_header(self, char* at, uint64_t sequence) except -1:
-        at[0] = <char>DATA
-        store64(at + 1, self.epoch)
-        store64(at + 9, sequence)
-        store64(at + 17, self.received_bytes)
-        store64(at + 25, self.received_count)
-        return 0
-
-    cdef int cut(self) except -1:
-        """Move a full buffer to the frames that wait."""
-        self.sequence += 1
-        self.write_header(self.out.bytes, self.sequence)
-        self.waiting.append(self.out.bytes[:self.out.used])
-        self.waiting_bytes += self.out.used
-        self.shrink()
-        return 0
-
-    cdef int shrink(self) except -1:
-        self.out.used = 0
-        if self.out.room > 4 * FRAME_BYTES_FLUSH:
-            free(self.out.bytes)
-            self.out.bytes = NULL
-            self.out.room = 0
-        return 0
-
-    cdef int flush(self) except -1:
-        """Send what waits and what is in the buffer, as far as socket and window allow.
-
-        An outlet that raises has lost the connection's order, so the session is to end.
-        """
-        if self.flushing or self.writing or self.link_state != UP:
-            return 0
-        self.flushing = 1
-        try:
-            self.send_frames()
-        except Exception as error:
-            self.blocked = 1
-            self.scheduler.tell("on_link_broken", (self, f"the outlet failed: {error!r}"))
-        finally:
-            self.flushing = 0
-        return 0
-
-    cdef int send_frames(self) except -1:
-        cdef bytes frame
-        while self.waiting and self.may_send():
-            frame = <bytes>self.waiting[0]
-            self.write_header(<char*>frame, load64(<const char*>frame + 9))     # nobody else has seen these bytes
-            if not self.push(frame, len(frame)):
-                return 0
-            if self.link_state != UP:
-                return 0
-            self.waiting.popleft()
-            self.waiting_bytes -= len(frame)
-        if not self.waiting and self.out.used > HEADER_BYTES and self.may_send():
-            self.write_header(self.out.bytes, self.sequence + 1)
-            if self.push(self.out.bytes, self.out.used):
-                self.sequence += 1
-                self.shrink()
-        return self.confirm()
-
-    cdef bint push(self, const char* frame, size_t frame_bytes) except -1:
-        cdef Outlet outlet = self.outlet
-        cdef uint64_t received = self.received_bytes
-        if outlet.push(frame, frame_bytes):
-            self.sent_bytes += frame_bytes
-            self.acknowledged_bytes = received
-            return True
-        self.blocked = 1
-        return False
-
-    cdef int acknowledge(self) except -1:
-        """Say what we have dispatched in a frame of its own, when no other frame will soon."""
-        try:
-            self.confirm()
-        except Exception as error:
-            self.blocked = 1
-            self.scheduler.tell("on_link_broken", (self, f"the outlet failed: {error!r}"))
-        return 0
-
-    cdef int confirm(self) except -1:
-        cdef char header[HEADER_BYTES]
-        cdef Outlet outlet = self.outlet
-        cdef uint64_t received = self.received_bytes
-        if self.link_state != UP or self.blocked or self.acknowledged_bytes == received:
-            return 0
-        self.write_header(header, 0)
-        if outlet.push(header, HEADER_BYTES):
-            self.acknowledged_bytes = received
-        else:
-            self.blocked = 1
-        return 0
+        return self.end_envelope_of(sender, mark, None)
 
     def writable(self):
         """The outlet has room again."""
         self.blocked = 0
-        self.flush()
+        flush_link(self)
 
     def __repr__(self):
         return f"<Link to {self.node}, {self.state}>"
@@ -493,11 +437,7 @@ cdef object failure_error(str code, object detail, object server):
     return InternalError(f"unknown failure {code!r} from {server!r}")
 
 
-# --- the scheduler's side of links: sessions up and down, frames in
-
-cdef class Broken(Exception):
-    """The peer broke the framing: its session ends."""
-
+# --- sessions up and down
 
 cdef Link open_link(Scheduler scheduler, str node):
     """A pending link to ``node``: what is sent to it waits for ``link_up``."""
@@ -508,8 +448,12 @@ cdef Link open_link(Scheduler scheduler, str node):
     link.node = node
     link.unborn = []
     link.waiting = collections.deque()
+    link.held = {}
+    link.parts = {}
+    link.window_bytes = WINDOW_BYTES_MIN
     link.calls = {}
     link.linked = {}
+    link.unlinking = {}
     link.watching = {}
     link.watched = {}
     scheduler.links[node] = link
@@ -521,6 +465,7 @@ cdef int link_up(Scheduler scheduler, Link link, Outlet outlet, uint64_t epoch,
     """The session is agreed: send what waited for it, except to processes of another life of the peer."""
     cdef bytes envelope
     cdef char* at
+    cdef Py_ssize_t mark
     if link.link_state != PENDING:
         raise InternalError(f"{link!r} cannot come up")
     if epoch in scheduler.epochs:
@@ -533,18 +478,21 @@ cdef int link_up(Scheduler scheduler, Link link, Outlet outlet, uint64_t epoch,
     link.waiting_bytes = 0
     scheduler.epochs[epoch] = link
     unborn, link.unborn = link.unborn, []
-    for addressee, envelope in unborn:
+    for addressee, sender, envelope in unborn:
         if addressee and addressee != incarnation:
             continue
         if link.out.used == 0:
             reserve(&link.out, HEADER_BYTES)
             link.out.used = HEADER_BYTES
+        mark = link.out.used
         at = reserve(&link.out, len(envelope))
         memcpy(at, <const char*>envelope, len(envelope))
         link.out.used += len(envelope)
         link.sent_count += 1
-        if link.out.used >= FRAME_BYTES_FLUSH:
-            link.cut()
+        if len(envelope) > LANE_BYTES or (link.lanes is not None and sender in link.lanes):
+            divert(link, sender, mark)
+        elif link.out.used >= FRAME_BYTES_FLUSH:
+            cut(link)
     fail_past(scheduler, link)
     link.soil()
 
@@ -599,254 +547,15 @@ cdef int link_down(Scheduler scheduler, Link link, object reason) except -1:
             process.bonds.watchers.pop(ref, None)
     link.calls = {}
     link.linked = {}
+    link.unlinking = {}
     link.watching = {}
     link.watched = {}
     link.waiting.clear()
     link.unborn = []
-    link.waiting_bytes = 0
+    link.lanes = None
+    link.parts = {}
+    link.waiting_bytes = link.lanes_bytes = link.parts_bytes = 0
     if not link.writing:
-        link.shrink()
+        shrink(link)
     link.outlet = None
-
-
-cdef int acknowledge_links(Scheduler scheduler) except -1:
-    """Confirm what was received lately; the node calls this at each tick."""
-    cdef Link link
-    for link in list(scheduler.links.values()):
-        link.acknowledge()
-
-
-cdef int receive_frame(Scheduler scheduler, const char* source, size_t source_bytes,
-                       const char* frame, size_t frame_bytes) except -1:
-    """One frame from a peer: data for the processes here, or something for the driver of sessions."""
-    cdef Link link
-    if frame_bytes == 0 or frame[0] != DATA:
-        scheduler.tell("on_control", (source[:source_bytes], frame[:frame_bytes]))
-        return 0
-    link = scheduler.epochs.get(load64(frame + 1)) if frame_bytes >= HEADER_BYTES else None
-    if link is None or <size_t>len(link.source) != source_bytes \
-            or memcmp(<const char*>link.source, source, source_bytes):
-        scheduler.foreign_frames += 1
-        return 0
-    try:
-        receive_data(scheduler, link, frame, frame_bytes)
-    except Broken as problem:
-        scheduler.tell("on_link_broken", (link, str(problem)))
-    return 0
-
-
-cdef int receive_data(Scheduler scheduler, Link link, const char* frame, size_t frame_bytes) except -1:
-    cdef uint64_t sequence = load64(frame + 9)
-    cdef uint64_t bytes_acked = load64(frame + 17)
-    cdef uint64_t count_acked = load64(frame + 25)
-    cdef const char* at = frame + HEADER_BYTES
-    cdef const char* end = frame + frame_bytes
-    cdef uint32_t length
-    if link.link_state != UP:
-        return 0
-    if not link.acked_bytes <= bytes_acked <= link.sent_bytes or not link.acked_count <= count_acked <= link.sent_count:
-        raise Broken(f"acknowledges {bytes_acked} bytes, we sent {link.sent_bytes}")
-    link.acked_bytes = bytes_acked
-    link.acked_count = count_acked
-    if not link.blocked and (link.waiting or link.out.used > HEADER_BYTES):
-        link.soil()
-    if sequence == 0:
-        return 0
-    if sequence != link.received_sequence + 1:
-        raise Broken(f"frame {sequence} follows frame {link.received_sequence}")
-    link.received_sequence = sequence
-    while at < end:
-        if end - at < 5:
-            raise Broken("a truncated envelope")
-        length = load32(at)
-        if length < 1 or <size_t>(end - at - 4) < length:
-            raise Broken("an envelope longer than its frame")
-        receive_envelope(scheduler, link, at + 4, length)
-        link.received_count += 1
-        at += 4 + length
-        if scheduler.ready.used and link.received_count & 63 == 0:
-            scheduler.run_ready()                   # few messages alive at a time: that spares the garbage collector
-        if link.link_state != UP:
-            return 0
-    link.received_bytes += frame_bytes
-    if link.received_bytes - link.acknowledged_bytes >= ACK_BYTES:
-        link.soil()
-    return 0
-
-
-cdef int receive_envelope(Scheduler scheduler, Link link, const char* at, uint32_t length) except -1:
-    cdef Cursor cursor
-    cdef uint8_t kind = <uint8_t>at[0]
-    cdef Process process = None
-    cdef uint64_t id = 0
-    cdef bint by_name = kind & BY_NAME != 0
-    cursor.start = at
-    cursor.at = at + 1
-    cursor.end = at + length
-    cdef bint by_alias = kind & BY_ALIAS != 0
-    kind &= 63
-    try:
-        if kind == REPLY or kind == FAIL:
-            receive_outcome(link, &cursor, kind)
-        elif kind == DOWN or kind == DEMONITOR:
-            receive_watch(scheduler, link, &cursor, kind)
-        elif by_alias:
-            if kind != SEND:
-                raise DecodeError(0, f"an envelope of kind {kind} for an alias")
-            get_varint(&cursor, &id)
-            scheduler.send_to_alias(new_ref(scheduler.node, scheduler.incarnation, id), decode_value(&cursor, 0))
-        else:
-            if by_name:
-                process = scheduler.names.get(get_text(&cursor))
-            else:
-                get_varint(&cursor, &id)
-                process = scheduler.find_any(id)
-            if process is not None and process.dying and kind != LINK and kind != MONITOR:
-                process = None
-            if SEND <= kind <= CAST_METHOD:
-                receive_message(scheduler, link, &cursor, kind, process)
-            else:
-                receive_signal(scheduler, link, &cursor, kind, process, id)
-    except MailboxFull:
-        pass                                        # counted where it was refused; a sender far away is not told
-    except (DecodeError, TypeError, ValueError) as error:
-        scheduler.tell("on_undecodable", (link.node, error))
-    except Exception as error:                      # the next envelope is another process' business
-        scheduler.complain("zmqcluster: an envelope failed", error)
-    return 0
-
-
-cdef int receive_message(Scheduler scheduler, Link link, Cursor* cursor, int kind, Process process) except -1:
-    cdef Call call
-    cdef Cast cast
-    if kind == SEND:
-        if process is not None:
-            process.deliver(decode_value(cursor, 0))
-    elif kind == CAST or kind == CAST_METHOD:
-        cast = Cast.__new__(Cast)
-        if kind == CAST_METHOD:
-            cast.method = get_text(cursor)
-        cast.request = decode_value(cursor, 0)
-        if kind == CAST_METHOD:
-            cast.request = <tuple?>cast.request
-            cast.keywords = as_keywords(decode_value(cursor, 0))
-        if process is not None:
-            process.deliver(cast)
-    else:
-        call = Call.__new__(Call)
-        call.scheduler = scheduler
-        call.link = link
-        call.incoming = 1
-        get_varint(cursor, &call.number)
-        try:
-            if kind == CALL_METHOD:
-                call.method = get_text(cursor)
-            call.request = decode_value(cursor, 0)
-            if kind == CALL_METHOD:
-                call.request = <tuple?>call.request
-                call.keywords = as_keywords(decode_value(cursor, 0))
-        except Exception as error:
-            call.fail_with(error)
-            raise
-        if process is None:
-            call.fail_with(NoProcessError(None))
-        else:
-            call.server = process.behaviour.name if process.behaviour is not None else None
-            process.deliver(call)
-    return 0
-
-
-cdef dict as_keywords(object value):
-    """Keyword arguments from the wire: None, or a dict whose keys are strings."""
-    if value is None:
-        return None
-    for key in <dict?>value:
-        if type(key) is not str:
-            raise TypeError(f"a keyword is a string, not {key!r}")
-    return <dict>value
-
-
-cdef int receive_outcome(Link link, Cursor* cursor, int kind) except -1:
-    cdef uint64_t number = 0
-    cdef Call call
-    get_varint(cursor, &number)
-    call = link.calls.get(number)
-    if call is None:
-        return 0                                    # it timed out: a late reply vanishes
-    try:
-        if kind == REPLY:
-            call.reply_with(decode_value(cursor, 0))
-        else:
-            code = decode_value(cursor, 0)
-            call.fail_with(failure_error(code, decode_value(cursor, 0), call.server))
-    except Exception as error:
-        call.fail_with(error)
-        raise
-    return 0
-
-
-cdef int receive_watch(Scheduler scheduler, Link link, Cursor* cursor, int kind) except -1:
-    cdef uint64_t number = 0
-    cdef Process process
-    cdef Ref ref
-    get_varint(cursor, &number)
-    if kind == DOWN:
-        return fire_down(scheduler, link, new_ref(scheduler.node, scheduler.incarnation, number),
-                         decode_value(cursor, 0))
-    ref = new_ref(link.node, link.incarnation, number)
-    id = link.watched.pop(ref, None)
-    if id is not None:
-        process = scheduler.find(id)
-        if process is not None and process.bonds is not None and process.bonds.watchers is not None:
-            process.bonds.watchers.pop(ref, None)
-    return 0
-
-
-cdef int receive_signal(Scheduler scheduler, Link link, Cursor* cursor, int kind, Process process,
-                        uint64_t id) except -1:
-    cdef uint64_t number = 0, ref_number = 0
-    cdef Pid sender
-    cdef Ref ref
-    get_varint(cursor, &number)
-    sender = new_pid(link.node, link.incarnation, number)
-    if kind == EXIT:
-        scheduler.exit_signal(process, sender, decode_value(cursor, 0), False)
-        return 0
-    if kind == LINK:
-        if process is None:
-            gone = new_pid(scheduler.node, scheduler.incarnation, id)
-            answer_gone(link, gone, sender)
-        else:
-            if process.bond().links is None:
-                process.bonds.links = {}
-            process.bonds.links[sender] = None
-            link.linked[(process.id, sender)] = None
-    elif kind == UNLINK:
-        link.linked.pop((id, sender), None)
-        if process is not None and process.bonds is not None and process.bonds.links is not None:
-            process.bonds.links.pop(sender, None)
-    elif kind == EXIT_LINKED:
-        reason = decode_value(cursor, 0)
-        link.linked.pop((id, sender), None)
-        scheduler.exit_signal(process, sender, reason, True)
-    elif kind == MONITOR:
-        get_varint(cursor, &ref_number)
-        ref = new_ref(link.node, link.incarnation, ref_number)
-        if process is None:
-            link.send_down(ref, NoProcess())
-        else:
-            if process.bond().watchers is None:
-                process.bonds.watchers = {}
-            process.bonds.watchers[ref] = sender
-            link.watched[ref] = process.id
-    else:
-        raise DecodeError(0, f"unknown envelope kind {kind}")
-    return 0
-
-
-cdef int answer_gone(Link link, Pid gone, Pid sender) except -1:
-    """A process of the peer linked to one that is not there."""
-    cdef Py_ssize_t mark = link.begin_envelope(EXIT_LINKED, sender)
-    put_varint(&link.out, gone.id)
-    link.put_reason(mark, NoProcess())
-    return link.end_envelope(mark, sender)
+    release(link)

@@ -99,8 +99,8 @@ cdef void ring_clear(Ring* ring) noexcept:
 cpdef bint matches(object match, object message) except -1:
     """Whether ``message`` is what a receive waits for.
 
-    A type matches its instances, ``...`` matches anything, a tuple matches a tuple of its length part by part, a
-    function decides by itself, and any other value matches its equal of the same type.
+    A type matches its instances, so does a union of types, ``...`` matches anything, a tuple matches a tuple of its
+    length part by part, a function decides by itself, and any other value matches its equal of the same type.
     """
     cdef Py_ssize_t position
     if isinstance(match, type):
@@ -115,8 +115,34 @@ cpdef bint matches(object match, object message) except -1:
                 return False
         return True
     if callable(match):
-        return bool(match(message))
+        decided = match(message)
+        if PyCoro_CheckExact(decided):
+            decided.close()
+            raise ConfigError(f"{match!r} is async: a pattern's function decides at once")
+        return bool(decided)
+    if type(match) is UnionType:
+        return isinstance(message, match)
     return type(message) is type(match) and bool(message == match)
+
+
+cpdef int check_pattern(object match) except -1:
+    """Raise ConfigError for what would match everything, or never anything, by mistake."""
+    if match is None or match is ... or (isinstance(match, type) and match is not Any):
+        return 0
+    if type(match) is tuple:
+        for part in <tuple>match:
+            check_pattern(part)
+        return 0
+    if PyFunction_Check(match):
+        if (<object>PyFunction_GET_CODE(match)).co_flags & CO_COROUTINE:
+            raise ConfigError(f"{match!r} is async: a pattern's function decides at once")
+        return 0
+    if type(match) is UnionType:
+        for part in match.__args__:
+            check_pattern(part)
+    elif type(match) is GenericAlias or type(match).__module__ == "typing":
+        raise ConfigError(f"{match!r} is no pattern: write a type, a union such as int | str, or ... for anything")
+    return 0
 
 
 cdef enum:

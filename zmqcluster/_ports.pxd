@@ -8,6 +8,7 @@ cdef class Inlet:
 
 cdef class Outlet:
     cdef int push(self, const char* data, size_t data_bytes) except -1
+    cdef int push_two(self, const char* head, size_t head_bytes, const char* body, size_t body_bytes) except -1
 
 
 cdef class CallableInlet(Inlet):
@@ -26,6 +27,7 @@ cdef class RawOutlet(Outlet):
     cdef readonly bint blocked
     cdef bint is_settled
     cdef bint has_room(self) noexcept
+    cdef int send(self, const char* head, size_t head_bytes, const char* body, size_t body_bytes) noexcept
 
 
 cdef struct Message:
@@ -46,6 +48,7 @@ cdef struct Library:
     int (*error)() noexcept nogil
     const char* (*error_text)(int) noexcept nogil
     int (*msg_init)(Message*) noexcept nogil
+    int (*msg_init_size)(Message*, size_t) noexcept nogil
     int (*msg_close)(Message*) noexcept nogil
     int (*msg_recv)(Message*, void*, int) noexcept nogil
     int (*msg_send)(Message*, void*, int) noexcept nogil

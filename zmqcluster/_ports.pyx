@@ -15,6 +15,7 @@ Rules of the file: the GIL is held; nothing blocks; a handle is used only betwee
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR
+from libc.string cimport memcpy
 
 cdef extern from "dlfcn.h" nogil:
     void* dlopen(const char*, int)
@@ -82,6 +83,13 @@ cdef class Outlet:
     cdef int push(self, const char* data, size_t data_bytes) except -1:
         raise NotImplementedError("Outlet.push")
 
+    cdef int push_two(self, const char* head, size_t head_bytes, const char* body, size_t body_bytes) except -1:
+        """``push`` of a frame whose bytes lie in two places."""
+        cdef bytes frame = PyBytes_FromStringAndSize(NULL, head_bytes + body_bytes)
+        memcpy(PyBytes_AS_STRING(frame), head, head_bytes)
+        memcpy(PyBytes_AS_STRING(frame) + head_bytes, body, body_bytes)
+        return self.push(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+
     def push_bytes(self, bytes frame not None):
         """Return whether the frame was taken."""
         return self.push(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame)) == 1
@@ -111,20 +119,43 @@ cdef class RawOutlet(Outlet):
         self.look_again = look_again
 
     cdef int push(self, const char* data, size_t data_bytes) except -1:
+        return self.push_two(data, data_bytes, NULL, 0)
+
+    cdef int push_two(self, const char* head, size_t head_bytes, const char* body, size_t body_bytes) except -1:
         cdef bint looked = False
+        cdef int error
         if self.blocked or self.handle == NULL:
             return 0
-        while not self.blocked and zmq.send(self.handle, data, data_bytes, NOBLOCK) < 0:
-            if zmq.error() == EINTR:
+        while not self.blocked:
+            error = self.send(head, head_bytes, body, body_bytes)
+            if error == 0:
+                break
+            if error == EINTR:
                 continue
-            if zmq.error() != EAGAIN:
-                raise_error()
+            if error != EAGAIN:
+                raise_error(error)
             # libzmq looks for news of room at most once a millisecond: a few small frames seem to fill it.
             self.blocked = looked or not self.has_room()
             looked = True
         if self.blocked or not self.is_settled:
             self.look_again()
         return not self.blocked
+
+    cdef int send(self, const char* head, size_t head_bytes, const char* body, size_t body_bytes) noexcept:
+        """Return 0, or the number of the error."""
+        cdef Message message
+        cdef int error
+        if body_bytes == 0:
+            return 0 if zmq.send(self.handle, head, head_bytes, NOBLOCK) >= 0 else zmq.error()
+        if zmq.msg_init_size(&message, head_bytes + body_bytes) < 0:
+            return zmq.error()
+        memcpy(zmq.msg_data(&message), head, head_bytes)
+        memcpy(<char*>zmq.msg_data(&message) + head_bytes, body, body_bytes)
+        if zmq.msg_send(&message, self.handle, NOBLOCK) >= 0:
+            return 0
+        error = zmq.error()
+        zmq.msg_close(&message)
+        return error
 
     cdef bint has_room(self) noexcept:
         cdef int events = 0
@@ -197,12 +228,11 @@ cdef int take(Message* message, void* socket) except -1:
         if zmq.error() == EAGAIN:
             return 0
         if zmq.error() != EINTR:
-            raise_error()
+            raise_error(zmq.error())
     return 1
 
 
-cdef int raise_error() except -1:
-    cdef int code = zmq.error()
+cdef int raise_error(int code) except -1:
     raise OSError(code, f"libzmq: {zmq.error_text(code).decode('ascii', 'replace')}")
 
 
@@ -242,6 +272,7 @@ def load_library(str path not None):
         and look_up(opened, <void**>&zmq.error, b"zmq_errno")
         and look_up(opened, <void**>&zmq.error_text, b"zmq_strerror")
         and look_up(opened, <void**>&zmq.msg_init, b"zmq_msg_init")
+        and look_up(opened, <void**>&zmq.msg_init_size, b"zmq_msg_init_size")
         and look_up(opened, <void**>&zmq.msg_close, b"zmq_msg_close")
         and look_up(opened, <void**>&zmq.msg_recv, b"zmq_msg_recv")
         and look_up(opened, <void**>&zmq.msg_send, b"zmq_msg_send")

@@ -18,8 +18,11 @@ cdef enum Attention:                # what serving looks out for besides the nex
     EXPECTING = 1                   # a handler's timeout_s: the next message but a system call ends it
     SUSPENDED = 2                   # only system calls are taken; the others wait in their order
     OBSERVED = 4                    # bonds.observer is told of each message and what came of it
+    HIBERNATING = 8                 # it hibernates when no message came for bonds.idle_s
 
-cdef Process running = None         # the process whose code runs now: the only global of the core
+cdef Process running = None         # the process whose code runs now
+cdef PyObject* taken_call = NULL    # the call whose plain handler runs now, and the server it belongs to: see caller()
+cdef PyObject* taken_by = NULL
 
 cdef uint32_t LONG_MAILBOX = 65536   # from here each doubling of an unbounded mailbox is an event
 cdef int UNWIND_THROWS_MAX = 16     # a coroutine that swallows ProcessExit this often is closed instead
@@ -43,6 +46,7 @@ cdef class Bonds:
     cdef object name                # as a Task
     cdef object observer            # observer("in", message, None), observer("out", message, what was returned)
     cdef double expected_s          # a handler's timeout_s
+    cdef double idle_s              # the class' hibernate_after_s
     cdef int cancelling
 
 
@@ -73,6 +77,9 @@ cdef class Process(Runnable):
     cdef uint8_t hibernated
     cdef uint8_t must_cancel
     cdef uint8_t blocking
+    cdef uint8_t held               # by so many full links: it does not run
+    cdef uint8_t parked             # it was to run while it was held
+    cdef uint8_t unheld             # no link ever holds it
 
     def __dealloc__(self):
         if self.timer.next != NULL:
@@ -162,6 +169,9 @@ cdef class Process(Runnable):
             return 1
         if self.dying:
             return self.finish()
+        if self.held:
+            self.parked = 1
+            return 1
         if self.phase == SERVING:
             return self.serve(scheduler)
         return self.step(scheduler)
@@ -177,7 +187,6 @@ cdef class Process(Runnable):
     cdef int serve(self, Scheduler scheduler) except -1:
         global running
         cdef uint32_t count = 0
-        self.hibernated = 0
         cdef PyObject* message
         cdef Process outer = running
         scheduler.identify(self)
@@ -197,8 +206,9 @@ cdef class Process(Runnable):
                 taken = <object>message
                 Py_DECREF(taken)
                 count += 1
+                self.hibernated = 0
                 self.handle(scheduler, taken)
-                if self.dying or self.ended:
+                if self.dying or self.ended or self.held:
                     break
         except Exception as error:
             scheduler.complain(f"{self!r} lost a message", error)
@@ -219,20 +229,40 @@ cdef class Process(Runnable):
                 ready = self.find_system() >= 0
             else:
                 ready = self.mailbox.used > 0
-                if not ready and self.attention & EXPECTING and self.timer.next == NULL:
-                    if self.bonds.expected_s > 0:
-                        scheduler.arm(self, self.bonds.expected_s)
-                    else:
-                        ready = self.timed_out = 1
+                if not ready and self.attention & (EXPECTING | HIBERNATING) and self.timer.next == NULL:
+                    ready = self.arm_idle(scheduler)
             if ready:
                 scheduler.enqueue(self)
             else:
                 self.waiting = 1
         return 0
 
-    # A suspended server, one that expects a message, and one that is observed pay for it here; the others pay one
-    # comparison. System calls are those with a method named "$...", which no user's method is, and the end of the
-    # parent. They are taken out of the mailbox past whatever waits there, disturb no timeout_s and are not observed.
+    cdef bint arm_idle(self, Scheduler scheduler) except -1:
+        """Nothing is queued: start a handler's timeout_s, else the time after which to hibernate. True: it is over."""
+        if self.attention & EXPECTING:
+            if self.bonds.expected_s > 0:
+                scheduler.arm(self, self.bonds.expected_s)
+                return False
+            self.timed_out = 1
+            return True
+        if not self.hibernated:
+            if self.bonds.idle_s > 0:
+                scheduler.arm(self, self.bonds.idle_s)
+            else:
+                self.sleep()
+        return False
+
+    cdef int sleep(self) except -1:
+        """Give back the mailbox' memory, unless something is in it; the next message wakes the process."""
+        if self.mailbox.used == 0:
+            ring_clear(&self.mailbox)
+            self.hibernated = 1
+        return 0
+
+    # A suspended server, one that expects a message, one that hibernates and one that is observed pay for it here; the
+    # others pay one comparison. System calls are those with a method named "$...", which no user's method is, and the
+    # end of the parent. They are taken out of the mailbox past whatever waits there, disturb no timeout_s and are not
+    # observed.
     cdef bint is_system(self, object message) except -1:
         if type(message) is Call:
             return (<Call>message).method is not None and (<str>(<Call>message).method).startswith("$")
@@ -255,12 +285,12 @@ cdef class Process(Runnable):
         if position < 0:
             return NULL
         message = ring_take(&self.mailbox, <uint32_t>position)
-        if self.attention & EXPECTING:
+        if self.attention & (EXPECTING | HIBERNATING):
             self.stop_expecting(scheduler, not self.is_system(<object>message))
         return message
 
     cdef int stop_expecting(self, Scheduler scheduler, bint for_good) except -1:
-        """A message came. After a system call ``rest`` starts the same timeout_s again."""
+        """A message came. After it ``rest`` starts the idle time again, and after a system call the same timeout_s."""
         if self.timer.next != NULL:
             wheel_remove(&scheduler.wheel, &self.timer)
         self.timed_out = 0
@@ -270,9 +300,14 @@ cdef class Process(Runnable):
 
     cdef int time_out(self, Scheduler scheduler) except -1:
         self.timed_out = 0
-        if self.mailbox.used == 0 and self.attention & EXPECTING:
+        if self.mailbox.used:
+            return 0
+        if self.attention & EXPECTING:
             self.attention &= ~EXPECTING
+            self.hibernated = 0
             self.handle(scheduler, TIMEOUT)
+        elif self.attention & HIBERNATING and not self.attention & SUSPENDED:
+            self.sleep()
         return 0
 
     cdef int observe(self, str direction, object message, object value) except -1:
@@ -292,17 +327,22 @@ cdef class Process(Runnable):
 
     cdef int handle(self, Scheduler scheduler, object message) except -1:
         """Give one message to its handler, and see to what the handler returns."""
+        global taken_call, taken_by
         cdef PyObject* result = NULL
+        cdef PyObject* outer_call = taken_call
+        cdef PyObject* outer_by = taken_by
         cdef Behaviour behaviour = self.behaviour
         try:
             if self.attention & OBSERVED:
                 self.observe("in", message, None)
             if type(message) is Call:               # handled whether anybody still waits or not
+                taken_call, taken_by = <PyObject*>message, <PyObject*>self
                 if (<Call>message).method is None:
                     result = invoke(behaviour.handle_call, self.server, (<Call>message).request, message)
                 else:
                     function = behaviour.calls.get((<Call>message).method)
                     if function is None:
+                        taken_call, taken_by = outer_call, outer_by
                         (<Call>message).fail_with(NoSuchMethod(behaviour.name, "call", (<Call>message).method))
                         return 0
                     result = invoke_with(function, self.server, (<Call>message).request, (<Call>message).keywords)
@@ -321,8 +361,10 @@ cdef class Process(Runnable):
             else:
                 result = invoke(behaviour.handle_info, self.server, message, None)
         except BaseException as error:
+            taken_call, taken_by = outer_call, outer_by
             self.crash(message, error)
             return 0
+        taken_call, taken_by = outer_call, outer_by
         value = <object>result
         Py_DECREF(value)
         if self.dying:                              # by its own exit signal, even if the handler caught that
@@ -437,6 +479,8 @@ cdef class Process(Runnable):
         self.waiting = 0
         self.stepping = 1
         self.credit = scheduler.receives_max
+        if self.phase == COROUTINE:
+            self.hibernated = 0
         error = None
         value = None
         try:
@@ -564,6 +608,9 @@ cdef class Process(Runnable):
             return
         if self.dying:
             self.scheduler.enqueue(self)
+            return
+        if self.held:
+            self.parked = 1
             return
         self.in_context = 1
         try:
@@ -697,11 +744,13 @@ cdef class Process(Runnable):
 
     cdef int fail_callers(self, object reason) except -1:
         cdef PyObject* message
+        cdef Call call
         handled, self.handled = self.handled, None
         if type(handled) is Call:
             (<Call>handled).fail_with(ServerExited(self.pid_of(), reason))
         while self.open_calls is not None:
-            self.open_calls.fail_with(ServerExited(self.pid_of(), reason))
+            call = self.open_calls                  # of a call of another node this may be the last reference
+            call.fail_with(ServerExited(self.pid_of(), reason))
         while self.mailbox.used:
             message = ring_pop(&self.mailbox)
             left = <object>message

@@ -479,6 +479,7 @@ cdef class Scheduler(Inlet):
         cdef Call call = Call.__new__(Call)
         call.scheduler = self
         call.server = server
+        call.unasked = 1
         if timeout_s is not None:
             call.timeout_s = timeout_s
             if not call.timeout_s >= 0:
@@ -799,7 +800,7 @@ cdef class Scheduler(Inlet):
         return 0
 
     cpdef cast(self, dest, request, str method=None, dict keywords=None):
-        """Put a request to ``dest`` without waiting for anything; nobody there is no error."""
+        """Put a request to ``dest`` without waiting for anything; nobody there is no error. Raises LinkBusy."""
         cdef Cast cast
         if type(dest) is not Pid and type(dest) is not tuple and type(dest) is not str:
             dest = resolve(dest)
@@ -812,7 +813,10 @@ cdef class Scheduler(Inlet):
         cast.request = request
         cast.method = method
         cast.keywords = keywords
-        self.send_if_known(dest, cast)
+        try:
+            self.send(dest, cast)
+        except (NotRegistered, MailboxFull):
+            self.dropped_messages += 1
 
     cdef int cast_away(self, Pid dest, object request, str method, dict keywords) except -1:
         """What ``send`` does with a Cast, without the Cast."""
@@ -821,11 +825,7 @@ cdef class Scheduler(Inlet):
             encode((method, request, keywords))     # the mistake is the sender's, whoever is reachable
             self.dropped_messages += 1
             return 0
-        try:
-            link.send_cast(dest, request, method, keywords)
-        except LinkBusy:
-            self.dropped_messages += 1
-        return 0
+        return link.send_cast(dest, request, method, keywords)
 
     # --- links, monitors, exits: the same for processes here and away
     cdef int link_here(self, Process one, Process other) except -1:
@@ -979,7 +979,7 @@ cdef class Scheduler(Inlet):
             link = self.links.get(watcher_pid.node)
             if link is not None and link.incarnation == watcher_pid.incarnation:
                 link.watched.pop(ref, None)
-                link.send_down(ref, reason)
+                link.send_down(watched.id, ref, reason)
         return 0
 
     cdef int tell_bonds(self, Process process, Bonds bonds, object reason) except -1:
@@ -1040,7 +1040,7 @@ cdef class Scheduler(Inlet):
         dirty, self.dirty = self.dirty, []
         for link in dirty:
             link.dirty = 0
-            link.flush()
+            flush_link(link)
         return 0
 
     def open_link(self, node):

@@ -72,6 +72,12 @@ cdef class Control:
     cdef readonly object timeout_s
 
 
+cdef object checked_timeout(object timeout_s):
+    if timeout_s is not None and not timeout_s >= 0:
+        raise ConfigError(f"a timeout is None or a number of seconds of at least 0, not {timeout_s!r}")
+    return timeout_s
+
+
 @cython.final
 cdef class Reply(Control):
     """Reply with ``value``, and expect the next message within ``timeout_s``."""
@@ -80,7 +86,7 @@ cdef class Reply(Control):
 
     def __init__(self, value, *, timeout_s=None):
         self.value = value
-        self.timeout_s = timeout_s
+        self.timeout_s = checked_timeout(timeout_s)
 
 
 @cython.final
@@ -89,7 +95,7 @@ cdef class NoReply(Control):
     __match_args__ = ("timeout_s",)
 
     def __init__(self, *, timeout_s=None):
-        self.timeout_s = timeout_s
+        self.timeout_s = checked_timeout(timeout_s)
 
 
 cdef object NOTHING = object()

@@ -16,12 +16,21 @@ DEPTH_MAX = 128  # nesting of a message
 MESSAGE_BYTES_MAX = 128 * 1024 * 1024
 CONTROL_BYTES_MAX = 16 * 1024  # HELLO and its answers
 
+# --- functions run for other nodes
+REMOTE_CALLS_MAX = 10_000  # at a time; each is a process of some 2 KB and what it holds
+
 # --- links
 FRAME_BYTES_FLUSH = 64 * 1024  # a batch is sent when it is this long, or at the end of the turn
-WINDOW_BYTES = 8 * 1024 * 1024  # sent and not yet acknowledged
-BUFFER_BYTES_MAX = 64 * 1024 * 1024  # waiting for a full or pending link; above it send raises LinkBusy
-ACK_BYTES = WINDOW_BYTES // 8  # an acknowledgement goes out at least this often under one-way traffic
+LANE_BYTES = 128 * 1024  # an envelope above this leaves in parts, between those of other senders
+WINDOW_BYTES_MAX = 8 * 1024 * 1024  # sent and not yet acknowledged
+WINDOW_BYTES_MIN = 128 * 1024  # 50 ms of a link of 20 Mbit/s
+ACK_BYTES = 64 * 1024  # an acknowledgement goes out at least this often under one-way traffic
+QUEUE_NS = 50_000_000  # what is on the way may take so much longer than the least time; a small message waits behind it
+PROBE_NS = 30_000_000_000  # between two measurements of that least time
+BUSY_BYTES = 1024 * 1024  # waiting for a link: who sends more is held. Source: Erlang, dist_buf_busy_limit
+BUFFER_BYTES_MAX = 32 * 1024 * 1024  # waiting for a full or pending link; above it send raises LinkBusy
 SETUP_MS_MAX = 7_000  # a handshake that takes longer has failed. Source: OTP net_setuptime
 
-assert FRAME_BYTES_FLUSH < ACK_BYTES < WINDOW_BYTES < BUFFER_BYTES_MAX
+assert ACK_BYTES <= FRAME_BYTES_FLUSH < WINDOW_BYTES_MIN < WINDOW_BYTES_MAX < BUFFER_BYTES_MAX
+assert ACK_BYTES < WINDOW_BYTES_MIN and BUSY_BYTES < BUFFER_BYTES_MAX
 assert CONTROL_BYTES_MAX < FRAME_BYTES_FLUSH

@@ -18,6 +18,7 @@ from zmqcluster import _core as core
 from zmqcluster.exits import Kill, Killed, NoConnection, NoProcess
 
 PROCESSES = 3  # on each node
+SIZES_BYTES = (3_000, 150_000, 50, 400_000)  # the long ones leave in parts
 NODES = ("a", "b")
 place = st.tuples(st.sampled_from(NODES), st.integers(0, PROCESSES - 1))
 ACTS = ["send", "send", "send", "name", "alias", "link", "unlink", "monitor", "exit"]
@@ -39,6 +40,9 @@ class Program:
         self.sent: Counter[tuple[Any, Any]] = Counter()
         self.monitors: dict[Any, tuple[Any, Any]] = {}
         self.cuts = 0
+        self.count = 0
+        for mail in self.mails.values():
+            mail.do(core.never_hold)
 
     def step(self, verb: str, one: tuple[str, int], other: tuple[str, int]) -> None:
         if verb in ("send", "name", "alias") and one not in self.dead:
@@ -57,8 +61,9 @@ class Program:
         if verb == "name" and other in self.dead and one[0] == other[0]:
             return
         dest = {"send": self.mails[other].pid, "name": (f"p{other[1]}", other[0]), "alias": self.aliases[other]}[verb]
-        self.mails[one].do(core.send, dest, ("message", one, self.sent[one, other], bytes(3000)))
+        self.mails[one].do(core.send, dest, ("message", one, self.sent[one, other], bytes(SIZES_BYTES[self.count % 4])))
         self.sent[one, other] += 1
+        self.count += 1
 
     def signal(self, verb: str, one: tuple[str, int], other: tuple[str, int]) -> None:
         pid = self.mails[other].pid

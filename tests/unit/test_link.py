@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextvars
+import struct
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.joined import Echo, Mail, World, outcome, start_echo
+from tests.support.joined import Echo, Mail, Order, World, outcome, start_echo
 from zmqcluster import _core as core
 from zmqcluster import constants
 from zmqcluster._ports import CallableOutlet
@@ -22,8 +24,10 @@ from zmqcluster.errors import (
     ServerExited,
 )
 from zmqcluster.exits import Kill, Killed, NoConnection, NoProcess, Normal, Shutdown
+from zmqcluster.runtime.process import asend
 
 MEBIBYTE = bytes(1024 * 1024)
+SHORT = bytes(100_000)  # of a length that leaves whole
 
 
 @pytest.fixture
@@ -509,18 +513,243 @@ def test_link_down_from_a_hook_during_dispatch_stops_it(joined: World) -> None:
 # --- flow
 
 
+def send_all(dest: Any, messages: Iterable[Any]) -> list[Exception | None]:
+    """In one step of a process: what each ``send`` raised, or None."""
+    results: list[Exception | None] = []
+    for message in messages:
+        try:
+            core.send(dest, message)
+            results.append(None)
+        except LinkBusy as error:
+            results.append(error)
+    return results
+
+
 def test_sender_stops_at_the_window_and_resumes_with_acknowledgements(joined: World) -> None:
     receiver, sender = Mail(joined["b"]), Mail(joined["a"])
-    for _ in range(20):
-        sender.do(core.send, receiver.pid, MEBIBYTE)
+    sender.do(send_all, receiver.pid, [MEBIBYTE] * 20)
     joined.turn()
     link = joined.link("a", "b")
-    assert constants.WINDOW_BYTES <= link.sent_bytes < constants.WINDOW_BYTES + 2 * len(MEBIBYTE)
+    assert constants.WINDOW_BYTES_MIN <= link.sent_bytes < 2 * constants.WINDOW_BYTES_MIN
     assert link.unacked_count == 20
     joined.run()
     assert len(receiver.messages) == 20
     assert (link.unacked_count, link.buffered_bytes) == (0, 0)
     assert link.acked_bytes == link.sent_bytes
+    assert link.window_bytes == constants.WINDOW_BYTES_MAX  # no time passed: it opened at each acknowledgement
+
+
+def test_window_closes_when_acknowledgements_take_longer_and_opens_again(joined: World) -> None:
+    receiver, sender = Mail(joined["b"]), Mail(joined["a"])
+    sender.do(send_all, receiver.pid, [MEBIBYTE] * 20)
+    joined.run()
+    link = joined.link("a", "b")
+    sender.do(send_all, receiver.pid, [MEBIBYTE] * 30)
+    for _ in range(20):
+        joined.turn()
+        joined.loop.call_later(1.0, joined.loop.stop)
+        joined.loop.run_forever()
+        joined.move()
+    assert link.window_bytes == constants.WINDOW_BYTES_MIN
+    joined.run()
+    assert link.window_bytes > 8 * constants.WINDOW_BYTES_MIN
+
+
+def test_a_long_message_leaves_in_parts_and_a_short_one_of_another_process_passes_it(joined: World) -> None:
+    slow, quick, receiver = Mail(joined["a"]), Mail(joined["a"]), Mail(joined["b"])
+    long = bytes(range(256)) * 4096
+    slow.do(send_all, receiver.pid, ["before", long, "after"])
+    quick.do(core.send, receiver.pid, "quick")
+    joined.run()
+    assert [message for message in receiver.messages if message != "quick"] == ["before", long, "after"]
+    assert receiver.messages.index("quick") < receiver.messages.index(long)
+    assert joined.link("a", "b").unacked_count == 0
+
+
+def test_what_a_process_says_after_a_long_message_stays_behind_it(joined: World) -> None:
+    """Every kind of signal, up to its end; what others say may pass."""
+    watcher, receiver = Mail(joined["b"]), Mail(joined["b"])
+    sender = Mail(joined["a"], trap=False)
+    ref = receiver.do(core.monitor, sender.pid)
+    receiver.do(core.link, sender.pid)
+    joined.run()
+
+    def say() -> None:
+        core.send(receiver.pid, MEBIBYTE)
+        joined["a"].exit(sender.pid, receiver.pid, "told to")
+        core.send(receiver.pid, 1)
+        core.exit_self("over")
+
+    joined["a"].deliver(sender.pid, Order(say))
+    joined.run()
+    assert receiver.messages == [
+        MEBIBYTE,
+        core.Exit(sender.pid, "told to"),
+        1,
+        core.Exit(sender.pid, "over"),
+        core.Down(ref, sender.pid, "over"),
+    ]
+    late = watcher.do(core.monitor, sender.pid)
+    joined.run()
+    assert watcher.messages == [core.Down(late, sender.pid, NoProcess())]
+
+
+def test_replies_of_a_server_keep_their_order_with_its_messages(joined: World) -> None:
+    receiver = Mail(joined["b"])
+
+    def answer() -> Any:
+        core.send(receiver.pid, MEBIBYTE)
+        return "reply"
+
+    server = start_echo(joined["a"], Echo())
+    call = joined["b"].call(server, "hold", None)
+    joined.run()
+    calls = joined["a"].call  # by a process of the node itself: no link
+    calls(server, ("run", answer), None)
+    joined.turn()
+    assert receiver.messages == []
+    joined.run()
+    assert receiver.messages == [MEBIBYTE]
+    joined["a"].exit(server, server, Kill())
+    joined.run()
+    assert isinstance(outcome(call), ServerExited)
+
+
+def test_long_messages_of_many_processes_take_turns(joined: World) -> None:
+    senders, receiver = [Mail(joined["a"]) for _ in range(4)], Mail(joined["b"])
+    for number, sender in enumerate(senders):
+        sender.do(send_all, receiver.pid, [[number, part, MEBIBYTE] for part in range(3)])
+    joined.run()
+    numbers = [message[0] for message in receiver.messages]
+    assert sorted(numbers[:4]) == [0, 1, 2, 3]
+    for number in range(4):
+        assert [message[1] for message in receiver.messages if message[0] == number] == [0, 1, 2]
+
+
+def test_who_fills_a_link_does_not_run_until_it_drains_and_others_do(joined: World) -> None:
+    receiver, sender, other = Mail(joined["b"]), Mail(joined["a"]), Mail(joined["a"])
+    joined.wires["a", "b"].room = 0
+    sender.do(send_all, receiver.pid, [bytes(20_000)] * 100)
+    joined["a"].deliver(sender.pid, "while held")
+    joined["a"].deliver(other.pid, "not held")
+    joined.turn()
+    assert (sender.messages, other.messages) == ([], ["not held"])
+    joined.wires["a", "b"].room = None
+    joined.link("a", "b").writable()
+    joined.run()
+    assert sender.messages == ["while held"]
+    assert len(receiver.messages) == 100
+
+
+def test_long_messages_of_one_process_fill_its_lane_only(joined: World) -> None:
+    receiver, sender, other = Mail(joined["b"]), Mail(joined["a"]), Mail(joined["a"])
+    joined.wires["a", "b"].room = 0
+    results = sender.do(send_all, receiver.pid, [MEBIBYTE] * 70)
+    assert isinstance(results[-1], LinkBusy)
+    assert other.do(core.send, receiver.pid, "short") is None
+    assert other.do(core.send, receiver.pid, MEBIBYTE) is None
+    joined.wires["a", "b"].room = None
+    joined.link("a", "b").writable()
+    joined.run()
+    assert len(receiver.messages) == results.count(None) + 2
+
+
+def test_who_sends_a_long_message_is_held_alone(joined: World) -> None:
+    receiver, sender, other = Mail(joined["b"]), Mail(joined["a"]), Mail(joined["a"])
+    sender.do(send_all, receiver.pid, [MEBIBYTE] * 4)
+    other.do(core.send, receiver.pid, "short")
+    for mail in (sender, other):
+        joined["a"].deliver(mail.pid, "go on")
+    joined.turn()
+    assert (sender.messages, other.messages) == ([], ["go on"])
+    joined.run()
+    assert sender.messages == ["go on"]
+
+
+def test_a_held_process_can_be_killed_and_is_let_go_when_the_link_is_down(joined: World) -> None:
+    receiver, sender, doomed = Mail(joined["b"]), Mail(joined["a"]), Mail(joined["a"])
+    joined.wires["a", "b"].room = 0
+    for mail in (sender, doomed):
+        mail.do(send_all, receiver.pid, [bytes(20_000)] * 100)
+        joined["a"].deliver(mail.pid, "go on")
+    joined["a"].exit(receiver.pid, doomed.pid, Kill())
+    joined.turn()
+    assert not doomed.is_alive and sender.messages == []
+    joined.cut("a", "b")
+    joined.turn()
+    assert sender.messages == ["go on"]
+
+
+def test_asend_waits_for_room_and_loses_nothing(joined: World) -> None:
+    receiver, filler, sent = Mail(joined["b"]), Mail(joined["a"]), []
+    joined.wires["a", "b"].room = 0
+    filler.do(send_all, receiver.pid, [MEBIBYTE] * 70)
+
+    async def run() -> None:
+        for number in range(3):
+            await asend(receiver.pid, [number, MEBIBYTE])
+            sent.append(number)
+
+    joined["a"].spawn(run())
+    joined.turn()
+    assert sent == []
+    joined.wires["a", "b"].room = None
+    joined.link("a", "b").writable()
+    joined.run()
+    assert sent == [0, 1, 2]
+    assert [message[0] for message in receiver.messages if isinstance(message, list)] == [0, 1, 2]
+
+
+def test_asend_of_a_task_raises_where_it_cannot_wait(joined: World) -> None:
+    receiver, filler = Mail(joined["b"]), Mail(joined["a"])
+    joined.wires["a", "b"].room = 0
+    filler.do(send_all, receiver.pid, [SHORT] * 700)
+
+    async def run() -> None:
+        with pytest.raises(LinkBusy):
+            await asend(receiver.pid, 1)
+
+    joined.loop.run_until_complete(contextvars_of(joined["a"]).run(joined.loop.create_task, run()))
+
+
+def contextvars_of(node: core.Scheduler) -> contextvars.Context:
+    context: contextvars.Context = node.context
+    return context.copy()
+
+
+def test_who_is_never_held_goes_on(joined: World) -> None:
+    receiver, sender = Mail(joined["b"]), Mail(joined["a"])
+    joined.wires["a", "b"].room = 0
+    sender.do(core.never_hold)
+    sender.do(send_all, receiver.pid, [bytes(20_000)] * 100)
+    joined["a"].deliver(sender.pid, "goes on")
+    joined.turn()
+    assert sender.messages == ["goes on"]
+
+
+def test_parts_without_an_end_are_bounded(joined: World) -> None:
+    Mail(joined["b"])
+    link, count = joined.link("b", "a"), constants.MESSAGE_BYTES_MAX // len(MEBIBYTE)
+    for sequence in range(1, count + 1):
+        joined.deliver("a", "b", [part(link, sequence, bytes([7, 0]) + MEBIBYTE)])
+        assert not joined.hooks["b"].named("on_link_broken")
+    joined.deliver("a", "b", [part(link, count + 1, bytes([7, 0, 1]))])
+    [(_, problem)] = joined.hooks["b"].named("on_link_broken")
+    assert "in parts" in problem
+    joined["b"].link_down(link, problem)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"\x07", b"\x07\x01", b"\xff" * 11])
+def test_malformed_parts_break_the_link(joined: World, content: bytes) -> None:
+    link = joined.link("b", "a")
+    joined.deliver("a", "b", [part(link, 1, content)])
+    assert len(joined.hooks["b"].named("on_link_broken")) == 1
+    joined["b"].link_down(link, None)
+
+
+def part(link: core.Link, sequence: int, content: bytes) -> bytes:
+    envelope = struct.pack(">IB", len(content) + 1, 15) + content
+    return struct.pack(">BQQQQ", 1, link.epoch, sequence, 0, 0) + envelope
 
 
 def test_two_full_windows_do_not_wait_for_each_other(joined: World) -> None:
@@ -536,12 +765,10 @@ def test_two_full_windows_do_not_wait_for_each_other(joined: World) -> None:
 def test_frames_cut_while_the_outlet_is_full_never_acknowledge_less_than_an_earlier_one(joined: World) -> None:
     mails = [Mail(joined["a"]), Mail(joined["b"])]
     joined.wires["a", "b"].room = 0
-    for number in range(200):
-        mails[0].do(core.send, mails[1].pid, [number, bytes(10_000)])
-    for number in range(300):
-        mails[1].do(core.send, mails[0].pid, [number, bytes(10_000)])
+    Mail(joined["a"]).do(send_all, mails[1].pid, [[number, bytes(10_000)] for number in range(200)])
+    Mail(joined["b"]).do(send_all, mails[0].pid, [[number, bytes(10_000)] for number in range(10)])
     joined.run()
-    assert len(mails[0].messages) == 300
+    assert len(mails[0].messages) == 10
     joined.wires["a", "b"].room = 1
     joined.link("a", "b").writable()
     joined.run()
@@ -559,11 +786,13 @@ def test_above_the_buffer_limit_messages_are_refused_and_signals_are_not(joined:
     call = joined["b"].call(start_echo(joined["a"], echo), "hold", None)
     joined.run()
     joined.wires["a", "b"].room = 0
-    results = [near.do(core.send, far.pid, MEBIBYTE) for _ in range(70)]
+    results = near.do(send_all, far.pid, [SHORT] * 700)
     assert isinstance(results[-1], LinkBusy)
-    assert isinstance(near.do(joined["a"].call, far.pid, 1, None), LinkBusy)
+    late = Mail(joined["a"])
+    assert isinstance(late.do(joined["a"].call, far.pid, 1, None), LinkBusy)
+    assert isinstance(late.do(joined["a"].cast, far.pid, 1), LinkBusy)
     echo.held[0].reply("no room")
-    near.do(core.link, far.pid)
+    late.do(core.link, far.pid)
     joined["a"].exit(near.pid, watched.pid, "ended")
     joined.turn()
     sent = sum(result is None for result in results)
@@ -571,21 +800,23 @@ def test_above_the_buffer_limit_messages_are_refused_and_signals_are_not(joined:
     joined.link("a", "b").writable()
     joined.run()
     assert len(far.messages) == sent + 2
-    assert far.messages[-2:] == [core.Exit(watched.pid, "ended"), core.Down(ref, watched.pid, "ended")]
+    ends = [message for message in far.messages if message != SHORT]
+    assert ends == [core.Exit(watched.pid, "ended"), core.Down(ref, watched.pid, "ended")]
     assert isinstance(outcome(call), LinkBusy)
     assert near.do(core.send, far.pid, 1) is None
 
 
 def test_pending_link_has_the_same_limit(world: World) -> None:
     near, far = Mail(world["a"]), Mail(world["b"])
-    results = [near.do(core.send, far.pid, MEBIBYTE) for _ in range(70)]
+    results = near.do(send_all, far.pid, [MEBIBYTE] * 70)
     assert isinstance(results[-1], LinkBusy)
-    ref = near.do(core.monitor, far.pid)
+    late = Mail(world["a"])
+    ref = late.do(core.monitor, far.pid)
     world.join("a", "b")
     world.run()
     world["b"].exit(far.pid, far.pid, Kill())
     world.run()
-    assert near.messages == [core.Down(ref, far.pid, Killed())]
+    assert late.messages == [core.Down(ref, far.pid, Killed())]
 
 
 def test_an_outlet_that_raises_breaks_its_link_only(world: World) -> None:
@@ -617,10 +848,10 @@ def test_a_blocked_link_that_went_down_holds_nothing(joined: World) -> None:
     assert link.buffered_bytes == 0
 
 
-def test_dropping_the_link_inside_push_ends_the_flush(world: World) -> None:
+@pytest.mark.parametrize("size_bytes", [20_000, 200_000])
+def test_dropping_the_link_inside_push_ends_the_flush(world: World, size_bytes: int) -> None:
     sender, far = Mail(world["a"]), Mail(world["b"])
-    for _ in range(30):
-        sender.do(core.send, far.pid, bytes(20_000))
+    sender.do(send_all, far.pid, [bytes(size_bytes)] * 30)
     link, pushes = world.link("a", "b"), []
 
     def push(frame: bytes) -> bool:
