@@ -47,10 +47,12 @@ endif
 asyncio-suite-one: $(venv)/.built
 	@$(python) -m tests.support.asyncio_suite $(ARGS)
 
-lint: $(venv)/.built $(venv)/.lint  ## mypy --strict, ruff, cython-lint
+lint: $(venv)/.built $(venv)/.lint  ## mypy --strict, pyright, ruff, cython-lint
 	@failed=0; \
 	$(python) -m mypy || failed=1; \
-	(cd examples/05_donations && $(CURDIR)/$(python) -m mypy --strict *.py ../01_hello.py) || failed=1; \
+	(cd examples/05_donations && $(CURDIR)/$(python) -m mypy --strict *.py ../0[1-4]_*.py) || failed=1; \
+	$(python) -m pyright --pythonpath $(python) || failed=1; \
+	$(python) -m pytest -k pyright tests/typing || failed=1; \
 	$(python) -m ruff check . || failed=1; \
 	PATH="$(CURDIR)/$(venv)/bin:$$PATH" cython-lint zmqcluster && echo "cython-lint: no findings" || failed=1; \
 	exit $$failed

@@ -45,7 +45,7 @@ class Books(zc.Supervisor):
 
 
 class Finance(zc.Supervisor):
-    children = [Books, Audit]
+    children = [zc.ChildSpec("books", Books, name="books"), Audit]
 
 
 async def main() -> None:
@@ -58,7 +58,7 @@ async def main() -> None:
     except zc.ServerExited as ended:
         print("the caller is told:", ended.reason)
 
-    books = Books.at((await finance.which_children())[0].pid)
+    books = Books.at("books")
     print("restarted:", [child.id for child in await books.which_children()])  # it answers when that is done
     print("another process:", ledger.pid != before, "with a fresh total:", await ledger.add(1))
     print("children:", [(child.id, child.state) for child in await finance.which_children()])
@@ -78,5 +78,5 @@ if __name__ == "__main__":
 # receipts start, ledger is there: True
 # restarted: ['ledger', 'Receipts']
 # another process: True with a fresh total: 1
-# children: [('Books', 'running'), ('Audit', 'running')]
+# children: [('books', 'running'), ('Audit', 'running')]
 # audit ends: Shutdown(detail=None)

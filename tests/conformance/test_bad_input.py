@@ -106,6 +106,52 @@ def test_handler_that_raises_then_report_restart_and_the_caller_gets_server_exit
     assert [record.name for record in caplog.records] == ["zmqcluster.gen_server", "zmqcluster.supervisor"]
 
 
+# --- times
+
+
+async def rest() -> None:
+    await zc.receive("never")
+
+
+TIMED: dict[str, Callable[[Any, Any], Any]] = {
+    "call": lambda worker, time_s: zc.call(worker, "x", timeout_s=time_s),
+    "within": lambda worker, time_s: worker.process.within(time_s)(Decimal(1)),
+    "send_request": lambda worker, time_s: zc.send_request(worker, "x", timeout_s=time_s),
+    "multi_call": lambda worker, time_s: zc.multi_call(["nonode@nohost"], "worker", "x", timeout_s=time_s),
+    "start": lambda worker, time_s: DonationWorker.start("bob", timeout_s=time_s),
+    "start_link": lambda worker, time_s: DonationWorker.start_link("bob", timeout_s=time_s),
+    "stop": lambda worker, time_s: zc.stop(worker, timeout_s=time_s),
+    "receive": lambda worker, time_s: zc.receive(timeout_s=time_s),
+    "receive a match": lambda worker, time_s: zc.receive(int, timeout_s=time_s),
+    "send_after": lambda worker, time_s: zc.send_after(time_s, worker, "x"),
+    "start_timer": lambda worker, time_s: zc.start_timer(time_s, worker, "x"),
+    "task result": lambda worker, time_s: zc.Task.spawn(rest).result(time_s),
+    "task poll": lambda worker, time_s: zc.Task.spawn(rest).poll(time_s),
+    "task shutdown": lambda worker, time_s: zc.Task.spawn(rest).shutdown(time_s),
+    "agent": lambda worker, time_s: zc.Agent.at("agent").get(len, timeout_s=time_s),
+    "sys": lambda worker, time_s: zc.sys.get_state(worker, timeout_s=time_s),
+    "shutdown_s": lambda worker, time_s: zc.ChildSpec("a", DonationWorker, shutdown_s=time_s),
+    "start_timeout_s": lambda worker, time_s: zc.ChildSpec("a", DonationWorker, start_timeout_s=time_s),
+    "Reply": lambda worker, time_s: zc.Reply("x", timeout_s=time_s),
+    "NoReply": lambda worker, time_s: zc.NoReply(timeout_s=time_s),
+}
+
+
+@pytest.mark.parametrize("what", TIMED)
+@pytest.mark.parametrize("time_s", [-1, -0.001, float("nan")])
+def test_negative_time_then_it_is_refused_and_nothing_was_started_or_sent(what: str, time_s: float) -> None:
+    async def main() -> None:
+        worker = await DonationWorker.start("ann", name="worker")
+        await zc.Agent.start(dict, name="agent")
+        count = len(zc.node().scheduler.pids())
+        with pytest.raises(zc.ConfigError, match="at least 0"):
+            await TIMED[what](worker, time_s)
+        assert len(zc.node().scheduler.pids()) - count == what.startswith("task")
+        assert (await zc.sys.get_state(worker)) == {"donor": "ann", "total": 0}
+
+    run(main)
+
+
 # --- nodes
 
 

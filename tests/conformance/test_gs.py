@@ -277,6 +277,138 @@ def test_GS_25_second_reply_is_dropped_and_never_answers_a_later_call() -> None:
     run(main)
 
 
+def test_GS_25_second_reply_is_reported_and_one_that_is_merely_late_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    """Ours: the mistake is shown to who made it, and the server goes on."""
+    told: list[Any] = []
+
+    async def main() -> None:
+        server = await Scripted.start(zc.self())
+        zc.telemetry.attach("test", "zmqcluster.call.replied_twice", lambda name, fields: told.append(fields["value"]))
+        with pytest.raises(zc.CallTimeout):
+            await zc.call(server, ("later", 0.1), timeout_s=0.05)
+        await arriving(1)
+        assert (told, caplog.records) == ([], [])
+        await zc.call(server, ("later", 0.1))
+        await arriving(1)
+
+    try:
+        run(main)
+    finally:
+        zc.telemetry.detach("test", "zmqcluster.call.replied_twice")
+    assert told == ["second"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "dropped a second reply to Call(('later', 0.1)): 'second'"
+    ]
+
+
+class Till(zc.GenServer):
+    """Typed calls that are answered later."""
+
+    def init(self) -> None:
+        self.waiting: dict[int, zc.Call] = {}
+
+    @zc.call
+    def order(self, number: int) -> str | zc.NoReply:
+        self.waiting[number] = zc.caller()
+        return zc.NoReply()
+
+    @zc.call
+    async def order_slowly(self, number: int) -> str | zc.NoReply:
+        await asyncio.sleep(0.01)
+        self.waiting[number] = zc.caller()
+        return zc.NoReply()
+
+    @zc.call
+    def order_and_go_on(self, number: int) -> str | zc.Continue:
+        return zc.Continue(number)
+
+    def handle_continue(self, value: int) -> None:
+        self.waiting[value] = zc.caller()
+
+    @zc.cast
+    def paid(self, number: int) -> None:
+        zc.reply(self.waiting.pop(number), f"order {number}")
+
+    def handle_call(self, request: Any, caller: zc.Call) -> zc.NoReply:
+        assert caller is zc.caller()
+        return zc.NoReply()
+
+    def handle_info(self, message: Any) -> None:
+        with pytest.raises(zc.UsageError, match="for the handler of a call"):
+            zc.caller()
+        zc.send(message, "no caller")
+
+
+@pytest.mark.parametrize("method", ["order", "order_slowly", "order_and_go_on"])
+def test_GS_10_typed_call_is_answered_later_through_its_caller(method: str) -> None:
+    """Source: gen_server's From; ours for typed methods is ``caller()``."""
+
+    async def orders(till: Till, number: int, owner: zc.Pid) -> None:
+        zc.send(owner, await getattr(till, method)(number))
+
+    async def main() -> None:
+        till = await Till.start()
+        for number in (1, 2):
+            zc.spawn(orders, till, number, zc.self())
+        assert await arriving(0.1) == []
+        till.paid(2)
+        till.paid(1)
+        assert await arriving(0.1) == ["order 2", "order 1"]
+        zc.send(till, zc.self())
+        assert await zc.receive() == "no caller"
+
+    run(main)
+
+
+def test_GS_10_callers_end_or_the_servers_while_a_typed_call_waits() -> None:
+    """A held call fails with its server; a reply to a caller that ended vanishes."""
+
+    async def main() -> None:
+        till = await Till.start()
+        asking = zc.spawn(till_order, till)
+        await arriving(0.01)
+        zc.exit(asking, zc.Kill())
+        till.paid(1)
+        waiting = zc.send_request(till, "handle", label="held")
+        await arriving(0.01)
+        await zc.stop(till, zc.Shutdown("closed"))
+        with pytest.raises(zc.ServerExited) as ended:
+            await waiting
+        assert ended.value.reason == zc.Shutdown("closed")
+
+    run(main)
+
+
+async def till_order(till: Till) -> str:
+    return await till.order(1)
+
+
+def test_caller_where_no_call_is_handled_then_it_says_so() -> None:
+    class Kid(zc.GenServer):
+        def init(self) -> None:
+            zc.caller()
+
+    async def main() -> None:
+        for what in (zc.caller, Kid.start):
+            with pytest.raises((zc.UsageError, zc.StartFailed)) as caught:
+                result: Any = what()
+                await result
+            assert "for the handler of a call" in str(caught.value)
+        workers = await zc.DynamicSupervisor.start()
+        with pytest.raises(zc.StartFailed, match="for the handler of a call"):
+            await workers.start_child(Kid)  # its init runs inside the handler of the supervisor's call
+
+    run(main)
+
+
+@pytest.mark.parametrize("wrong", [-1, -0.001, float("nan")])
+def test_GS_13_negative_timeout_of_a_handler_is_refused_where_it_is_made(wrong: float) -> None:
+    with pytest.raises(zc.ConfigError, match="timeout is None or a number of seconds of at least 0"):
+        zc.Reply(1, timeout_s=wrong)
+    with pytest.raises(zc.ConfigError, match="timeout is None or a number of seconds of at least 0"):
+        zc.NoReply(timeout_s=wrong)
+
+
 # --- time-outs between messages
 
 
@@ -549,6 +681,148 @@ def test_GS_23_hibernated_server_is_shown_so_and_answers_the_next_message() -> N
             assert info is not None
             seen.append(info["status"])
         assert seen == ["hibernated", "waiting", "hibernated"]
+
+    run(main)
+
+
+class Dozing(zc.GenServer):
+    """Hibernates after half a second without a message."""
+
+    hibernate_after_s = 0.5
+
+    def init(self) -> None:
+        self.told: list[Any] = []
+
+    @zc.call
+    def work(self) -> int:
+        return 1
+
+    @zc.call
+    async def work_slowly(self) -> int:
+        await asyncio.sleep(1)
+        return 2
+
+    @zc.call
+    def expect(self) -> int | zc.Reply:
+        return zc.Reply(3, timeout_s=2)
+
+    def handle_info(self, message: Any) -> None:
+        self.told.append(message)
+
+
+def status(server: zc.GenServer) -> str:
+    info = zc.process_info(server.pid)
+    assert info is not None
+    return str(info["status"])
+
+
+async def start_dozing() -> Dozing:
+    return await Dozing.start(name="dozing")
+
+
+async def start_dozing_child() -> Dozing:
+    supervisor = await zc.DynamicSupervisor.start()
+    return Dozing.at(await supervisor.start_child(Dozing))
+
+
+@pytest.mark.parametrize("start", [start_dozing, start_dozing_child])
+def test_GS_23_hibernate_after_when_no_message_came_for_so_long(start: Callable[[], Any]) -> None:
+    """Source: gen_server_SUITE:auto_hibernate."""
+
+    async def main() -> None:
+        server = await start()
+        for work in (None, server.work, server.work_slowly):
+            if work is not None:
+                await work()
+            await asyncio.sleep(0.45)
+            assert status(server) == "waiting"
+            await asyncio.sleep(0.1)
+            assert status(server) == "hibernated"
+        await zc.sys.get_state(server)  # a system message wakes it too
+        assert status(server) == "waiting"
+        await asyncio.sleep(0.55)
+        assert status(server) == "hibernated"
+
+    run(main)
+
+
+def test_GS_23_hibernate_after_gives_way_to_a_handlers_timeout_and_to_a_suspension() -> None:
+    """Source: gen_server:loop/7: the time of a callback comes before the option."""
+
+    async def main() -> None:
+        server = await Dozing.start()
+        await server.expect()
+        await asyncio.sleep(1.95)
+        assert status(server) == "waiting"
+        await asyncio.sleep(0.1)
+        assert (await zc.sys.get_state(server))["told"] == [zc.TIMEOUT]
+        await asyncio.sleep(0.55)
+        assert status(server) == "hibernated"
+        await zc.sys.suspend(server)
+        await asyncio.sleep(1)
+        assert status(server) == "suspended"
+        await zc.sys.resume(server)
+        await asyncio.sleep(0.55)
+        assert status(server) == "hibernated"
+
+    run(main)
+
+
+def test_GS_23_hibernated_server_takes_less_memory_and_one_with_a_queued_message_goes_on() -> None:
+    """Source: erlang:hibernate/3: with a message in its mailbox a process wakes at once."""
+
+    class Queued(Dozing):
+        def handle_cast(self, request: Any) -> None:
+            if request == "hibernate":
+                zc.cast(zc.self(), "one more")
+                zc.hibernate()
+
+    async def main() -> None:
+        server = await Queued.start()
+        zc.cast(server, "hibernate")
+        await asyncio.sleep(0.1)
+        assert status(server) == "waiting"
+        awake = zc.process_info(server.pid)
+        await asyncio.sleep(0.5)
+        asleep = zc.process_info(server.pid)
+        assert awake is not None and asleep is not None
+        assert asleep["memory"] < awake["memory"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("wrong", [-1, "1", True, float("nan")])
+def test_GS_23_hibernate_after_that_is_no_time_is_refused_at_the_start(wrong: Any) -> None:
+    class Wrong(zc.GenServer):
+        hibernate_after_s = wrong
+
+    async def main() -> None:
+        with pytest.raises(zc.ConfigError, match="hibernate_after_s is None or at least 0"):
+            await Wrong.start(name="wrong")
+        assert zc.whereis("wrong") is None
+
+    run(main)
+
+
+def test_GS_23_plain_process_that_hibernates_is_shown_so_until_its_next_message() -> None:
+    """Source: erlang:hibernate/3."""
+
+    async def dozes() -> None:
+        zc.hibernate()
+        await zc.receive()
+        await zc.receive()
+
+    async def main() -> None:
+        pid = zc.spawn(dozes)
+        await arriving(0.01)
+        seen = []
+        for _ in range(2):
+            info = zc.process_info(pid)
+            assert info is not None
+            seen.append(info["status"])
+            zc.send(pid, "wake")
+            await arriving(0.01)
+        assert seen == ["hibernated", "waiting"]
 
     run(main)
 

@@ -78,7 +78,7 @@ def names(cluster: Simulation, *places: str) -> list[str]:
     return [cluster.full_name(place) for place in places]
 
 
-def test_multi_call_then_replies_and_bad_nodes_in_the_order_asked(cluster: Simulation) -> None:
+def test_GS_20_multi_call_then_replies_and_bad_nodes_in_the_order_asked(cluster: Simulation) -> None:
     """GS-20: here, there, no server of that name, not reachable."""
     a, b, c, d = names(cluster, "a", "b", "c", "d")
 
@@ -97,7 +97,7 @@ def test_multi_call_of_no_nodes_then_nothing_and_of_none_all(cluster: Simulation
     assert [number for _, number in replies] == [0, 1, 2] and bad == names(cluster, "d")
 
 
-def test_multi_call_when_one_is_too_slow_then_it_is_bad_and_its_late_reply_vanishes(cluster: Simulation) -> None:
+def test_GS_20_multi_call_when_one_is_too_slow_then_it_is_bad_and_its_late_reply_vanishes(cluster: Simulation) -> None:
     """GS-20: all are asked at the same time, so the time-out counts once."""
     b, c = names(cluster, "b", "c")
 
@@ -139,7 +139,7 @@ def test_multi_call_by_a_server_of_that_name_then_calling_self() -> None:
     run(main)
 
 
-def test_abcast_then_at_once_and_every_server_that_is_there_is_told(cluster: Simulation) -> None:
+def test_GS_20_abcast_then_at_once_and_every_server_that_is_there_is_told(cluster: Simulation) -> None:
     """GS-20."""
     everybody = [*names(cluster, "a", "b", "d"), UNREACHABLE]
 

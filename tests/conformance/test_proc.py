@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import pytest
@@ -130,6 +131,45 @@ def test_PROC_04_pattern_takes_the_first_message_that_fits_it(pattern: Any, posi
         assert await zc.receive(pattern) == messages[position]
         rest = await arriving(0)
         assert rest == messages[:position] + messages[position + 1 :]
+
+    run(main)
+
+
+def test_PROC_04_union_of_types_matches_the_instances_of_each() -> None:
+    async def main() -> None:
+        for message in ("text", 1.5, ("k", None), 7):
+            zc.send(zc.self(), message)
+        assert await zc.receive(int | float) == 1.5
+        assert await zc.receive(("k", int | None)) == ("k", None)
+        assert await arriving(0) == ["text", 7]
+
+    run(main)
+
+
+async def decides_later(message: Any) -> bool:
+    return bool(message)
+
+
+class Decides:
+    async def later(self, message: Any) -> bool:
+        return bool(message)
+
+
+NO_PATTERNS = [
+    *[list[int], int | list[str], Any, ("k", dict[str, int]), typing.Union["int", "str"]],
+    *[decides_later, Decides().later],
+]
+
+
+@pytest.mark.parametrize("pattern", NO_PATTERNS, ids=repr)
+def test_PROC_04_pattern_that_is_none_is_refused_before_anything_is_taken(pattern: Any) -> None:
+    """Each of these would match everything, or nothing ever."""
+
+    async def main() -> None:
+        zc.send(zc.self(), "text")
+        with pytest.raises(zc.ConfigError, match=r"is no pattern|is async"):
+            await zc.receive(pattern, timeout_s=0)
+        assert await arriving(0) == ["text"]
 
     run(main)
 

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from tests.support.running import arriving, end_of, forever, run
-from zmqcluster.errors import AlreadyRegistered, AlreadyStarted, NoProcessError, NotRegistered, UsageError
+from zmqcluster.errors import (
+    AlreadyRegistered,
+    AlreadyStarted,
+    ConfigError,
+    NoProcessError,
+    NotRegistered,
+    UsageError,
+)
 from zmqcluster.exits import Kill, Killed
 from zmqcluster.ids import Pid
 from zmqcluster.otp.gen_server import GenServer
@@ -177,6 +184,36 @@ def test_REG_07_dispatch_parallel_runs_a_task_for_each_partition() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("partition_by", ["process", "key"])
+def test_REG_02_duplicate_keys_are_spread_by_process_or_by_key(partition_by: Any) -> None:
+    """Source: Elixir 1.19, keys: {:duplicate, :pid | :key}."""
+
+    async def main() -> None:
+        registry = await Registry("topics", "duplicate", partitions=8, partition_by=partition_by).start_link()
+        first = holder(registry, "news", "k1", "k3", value=1)
+        second = holder(registry, "news", value=2)
+        await asyncio.sleep(0)
+        parts = partitions(registry)
+        assert registry.lookup("news") == [Entry(first, 1), Entry(second, 2)]
+        assert registry.count() == 4
+        linked = [pid for pid in links_of(first) if pid in parts]
+        assert len(linked) == (1 if partition_by == "process" else 3)
+        calls: list[list[Entry]] = []
+        await registry.dispatch_parallel("news", calls.append)
+        assert len(calls) == (2 if partition_by == "process" else 1)
+        exit(first, Kill())
+        await arriving(0.01)
+        assert (registry.lookup("news"), registry.lookup("k1"), registry.count()) == ([Entry(second, 2)], [], 1)
+
+    run(main)
+
+
+def test_REG_02_spread_that_makes_no_sense_is_refused() -> None:
+    for keys, partition_by in (("unique", "process"), ("duplicate", "value")):
+        with pytest.raises(ConfigError, match="partition_by is one of"):
+            Registry("names", keys, partition_by=partition_by)  # type: ignore[arg-type]
+
+
 def test_REG_08_keys_are_compared_exactly() -> None:
     async def main() -> None:
         registry = await Registry("names").start_link()
@@ -212,7 +249,22 @@ def test_REG_08_match_select_and_count_filter_by_pattern_and_guard() -> None:
         assert registry.select(key="_") == [Row("_", me, 0)]
         assert registry.select(where=lambda row: row.value == 0) == [Row("_", me, 0)]
         assert registry.select(pid=lambda pid: pid != me) == []
-        assert len(registry.select()) == registry.count() == 6
+        assert len(registry.select()) == registry.count() == registry.count_select() == 6
+        assert registry.count_select(value=("atom", ...)) == 2
+
+    run(main)
+
+
+def test_REG_08_pattern_that_is_none_is_refused() -> None:
+    async def main() -> None:
+        registry = await Registry("topics", "duplicate").start_link()
+        registry.register("k", [1])
+        for look in (registry.match, registry.count_match, registry.unregister_match):
+            with pytest.raises(ConfigError, match="is no pattern"):
+                look("k", list[int])
+        with pytest.raises(ConfigError, match="is no pattern"):
+            registry.select(value=list[int])
+        assert registry.count() == 1
 
     run(main)
 

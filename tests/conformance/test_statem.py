@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from tests.support.running import end_of, now_ms, run
-from zmqcluster.core import Ignore, Stop
-from zmqcluster.errors import ConfigError, ServerExited, StartFailed
+from zmqcluster.core import Call, Ignore, Stop
+from zmqcluster.errors import CallbackFailed, ConfigError, ServerExited, StartFailed
 from zmqcluster.exits import Crashed
+from zmqcluster.otp.gen_server import reply
 from zmqcluster.otp.methods import call, cast
+from zmqcluster.otp.requests import send_request
 from zmqcluster.otp.state_machine import (
     Answer,
     Called,
@@ -29,9 +31,11 @@ from zmqcluster.otp.state_machine import (
     Result,
     State,
     StateMachine,
+    StopAndReply,
     Timeout,
     Told,
 )
+from zmqcluster.otp.sys import change_code, get_state, get_status, resume, suspend
 from zmqcluster.runtime.process import is_alive, send
 
 Script = dict[tuple[str, Any], Any]
@@ -283,6 +287,65 @@ def test_STM_10_stop_ends_the_machine_and_fails_or_answers_the_caller() -> None:
     run(main)
 
 
+def test_STM_10_stop_and_reply_answers_any_callers_before_terminate() -> None:
+    """Source: gen_statem(3), stop_and_reply: sends all replies, then terminates."""
+    order: list[Any] = []
+
+    class Club(StateMachine):
+        def initial(self) -> State:
+            self.guests: list[Call] = []
+            return self.opened
+
+        def opened(self, event: Event) -> Result:
+            match event:
+                case Called("wait", caller):
+                    self.guests.append(caller)
+                case Called("close", caller):
+                    goodbyes = [Answer(guest, "go home") for guest in self.guests]
+                    return StopAndReply("closed", *goodbyes, Answer(caller, len(goodbyes)))
+            return None
+
+        def terminate(self, reason: Any) -> None:
+            order.append((reason, [guest.done() for guest in self.guests]))
+
+    async def main() -> None:
+        club = await Club.start()
+        waiting = [send_request(club, "wait") for _ in range(2)]
+        assert await call(club, "close") == 2
+        assert [await each for each in waiting] == ["go home", "go home"]
+        assert await end_of(club.pid) is not None
+        assert order == [("closed", [True, True])]
+        with pytest.raises(ConfigError, match="can give answers, and nothing else"):
+            StopAndReply("closed", Postpone())  # type: ignore[arg-type]
+
+    run(main)
+
+
+def test_STM_10_stop_and_reply_when_a_state_is_entered() -> None:
+    class Brief(StateMachine):
+        state_enter = True
+
+        def initial(self) -> State:
+            return self.closed
+
+        def closed(self, event: Event) -> Result:
+            match event:
+                case Called("open", caller):
+                    self.caller = caller
+                    return Next(self.opened)
+            return None
+
+        def opened(self, event: Event) -> Result:
+            return StopAndReply("done", Answer(self.caller, "it was open"))
+
+    async def main() -> None:
+        machine = await Brief.start()
+        assert await call(machine, "open") == "it was open"
+        assert not is_alive(machine.pid)
+
+    run(main)
+
+
 def test_STM_11_initial_may_refuse_ignore_or_begin_with_actions() -> None:
     async def main() -> None:
         with pytest.raises(StartFailed) as failure:
@@ -318,3 +381,216 @@ def test_STM_13_bad_actions_and_delays_are_refused_where_they_are_made() -> None
             Timeout(wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="is no action"):
         Keep("reply")  # type: ignore[arg-type]
+
+
+# --- one handler for all states
+
+
+class Counting(StateMachine):
+    """States are values: ("counting", n) up to 2, then "full"."""
+
+    state_enter = True
+
+    def initial(self, log: list[Any]) -> Any:
+        self.log = log
+        return Next(("counting", 0), Timeout(0.01))
+
+    def handle_event(self, event: Event, state: Any) -> Result:
+        self.log.append((state, content_of(event)))
+        match event, state:
+            case Told("up"), ("counting", 2):
+                return Next("full")
+            case Told("up"), ("counting", number):
+                return Next(("counting", number + 1), Timeout(0.05))
+            case Told("same"), _:
+                return Next(("counting", 1))
+            case Told("later"), ("counting", _):
+                return Keep(Postpone())
+            case Told("same again"), _:
+                return Repeat()
+            case Told("as bool"), _:
+                return Next(True)
+            case Told("as int"), _:
+                return Next(1)
+            case Called("state", caller), _:
+                return Keep(Answer(caller, state))
+            case Told("object"), _:
+                return Next({"any": ["value"]})
+        return None
+
+
+def count(*casts: Any, for_s: float = 0.0) -> list[Any]:
+    log: list[Any] = []
+
+    async def main() -> None:
+        machine = await Counting.start_link(log)
+        for each in casts:
+            cast(machine, each)
+        await asyncio.sleep(for_s)
+
+    run(main)
+    return log
+
+
+def test_STM_14_one_handler_is_told_the_state_which_is_any_value() -> None:
+    """Source: gen_statem, callback_mode handle_event_function."""
+
+    async def main() -> None:
+        log: list[Any] = []
+        machine = await Counting.start(log)
+        assert await call(machine, "state") == ("counting", 0)
+        cast(machine, "up")
+        assert await call(machine, "state") == ("counting", 1)
+        cast(machine, "object")
+        assert await call(machine, "state") == {"any": ["value"]}
+        status = await get_status(machine)
+        assert status.state["state"] == {"any": ["value"]}
+
+    run(main)
+
+
+def test_STM_14_states_that_are_values_are_entered_postponed_and_timed_as_methods_are() -> None:
+    log = count("later", "up", "same", "up", "up", for_s=0.1)
+    assert log == [
+        *[(("counting", 0), "from None"), (("counting", 0), "later"), (("counting", 0), "up")],
+        *[(("counting", 1), "from ('counting', 0)"), (("counting", 1), "later"), (("counting", 1), "same")],
+        *[(("counting", 1), "up"), (("counting", 2), "from ('counting', 1)"), (("counting", 2), "later")],
+        *[(("counting", 2), "up"), ("full", "from ('counting', 2)"), ("full", "later")],
+    ]
+    assert count(for_s=0.1) == [(("counting", 0), "from None"), (("counting", 0), "state over")]
+    assert count("same again") == [
+        *[(("counting", 0), "from None"), (("counting", 0), "same again")],
+        (("counting", 0), "from ('counting', 0)"),
+    ]
+
+
+def test_STM_14_values_of_another_type_are_another_state() -> None:
+    """As Erlang's =:=: 1 and True are two states."""
+    log = count("as int", "as bool", "as int", "as int")
+    assert [(state, type(state), content) for state, content in log[2:]] == [
+        *[(1, int, "from ('counting', 0)"), (1, int, "as bool")],
+        *[(True, bool, "from 1"), (True, bool, "as int")],
+        *[(1, int, "from True"), (1, int, "as int")],
+    ]
+
+
+# --- new code
+
+
+class Old(StateMachine):
+    """Version 1."""
+
+    def initial(self) -> State:
+        self.pushes = 0
+        return self.shut
+
+    def shut(self, event: Event) -> Result:
+        match event:
+            case Told("push"):
+                self.pushes += 1
+                return Keep(Postpone(), Timeout(0.1, name="state"))
+            case Called("where", caller):
+                return Keep(Answer(caller, ("old shut", self.pushes)))
+        return None
+
+
+class Renamed(Old):
+    """Version 2 calls the state closed."""
+
+    shut = None  # type: ignore[assignment]
+
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        self.pushes *= extra
+        return Next(self.closed)
+
+    def closed(self, event: Event) -> Result:
+        match event:
+            case Called("where", caller):
+                return Keep(Answer(caller, ("new closed", self.pushes)))
+            case Elapsed("state"):
+                return Next(self.opened)
+        return None
+
+    async def opened(self, event: Event) -> Result:
+        match event:
+            case Told("push"):
+                self.pushes += 1
+            case Called("where", caller):
+                return Keep(Answer(caller, ("new opened", self.pushes)))
+        return None
+
+
+class Forgetful(Renamed):
+    """Its code_change forgets that the state has another name."""
+
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        self.pushes = -1
+
+
+class Wrong(Renamed):
+    """Its code_change says what it may not."""
+
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        return Next(self.closed, Timeout(1.0))
+
+
+def test_STM_15_code_change_renames_the_state_and_keeps_what_was_postponed_and_timed() -> None:
+    """Source: gen_statem:code_change/4."""
+
+    async def main() -> None:
+        machine = await Old.start()
+        cast(machine, "push")
+        await suspend(machine)
+        await change_code(machine, Renamed, 1, 10)
+        await resume(machine)
+        assert await call(machine, "where") == ("new closed", 10)
+        await asyncio.sleep(0.2)
+        assert await call(machine, "where") == ("new opened", 11)
+
+    run(main)
+
+
+@pytest.mark.parametrize(("wrong", "why"), [(Forgetful, "has no state 'shut'"), (Wrong, "returns None or Next")])
+def test_STM_15_code_change_that_leaves_no_state_changes_nothing(wrong: type[StateMachine], why: str) -> None:
+    async def main() -> None:
+        machine = await Old.start()
+        await suspend(machine)
+        with pytest.raises(CallbackFailed, match=why):
+            await change_code(machine, wrong, 1, 10)
+        await resume(machine)
+        assert await call(machine, "where") == ("old shut", 0)
+        assert (await get_state(machine))["pushes"] == 0
+
+    run(main)
+
+
+def test_STM_16_zero_state_timeout_comes_before_queued_events_and_dies_with_the_state() -> None:
+    """Source: gen_statem(3): a zero time-out is inserted in the queue at once, after those queued already."""
+    script = {("red", "arm"): Keep(Timeout(0)), ("red", "go"): go("green", Timeout(0))}
+    assert play(script, "arm", 1) == [("red", "arm"), ("red", "state over"), ("red", 1)]
+    assert play(script, "go", 1) == [("red", "go"), ("green", "state over"), ("green", 1)]
+    script[("red", "arm")] = Keep(Timeout(0), Insert("go"))
+    assert play(script, "arm", 1)[:3] == [("red", "arm"), ("red", "go"), ("green", "state over")]
+
+
+def test_STM_17_answer_to_a_caller_who_waits_no_more_is_dropped() -> None:
+    async def main() -> None:
+        class Late(StateMachine):
+            def initial(self) -> State:
+                return self.only
+
+            def only(self, event: Event) -> Result:
+                match event:
+                    case Called(_, caller):
+                        return Keep(Timeout(0.1, caller, name="answer"))
+                    case Elapsed("answer", caller):
+                        reply(caller, "late")
+                return None
+
+        machine = await Late.start()
+        with pytest.raises(TimeoutError):
+            await call(machine, "x", timeout_s=0.05)
+        await asyncio.sleep(0.1)
+        assert await call(machine, "x") == "late"
+
+    run(main)

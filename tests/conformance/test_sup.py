@@ -350,6 +350,66 @@ STUBBORN: list[tuple[float, list[str], float]] = [
 ]
 
 
+class Hangs(zc.GenServer):
+    """Its init does not return, while HANGING."""
+
+    async def init(self) -> None:
+        EVENTS.append("tries")
+        if HANGING:
+            await forever()
+
+
+HANGING: list[bool] = []
+
+
+@pytest.mark.parametrize("name", ["hangs", None])
+def test_SUP_11_child_whose_init_hangs_is_killed_after_its_time_and_named(name: str | None) -> None:
+    """Source: a start option timeout in the start function of an OTP child spec."""
+    hangs = zc.ChildSpec("h", Hangs, name=name, start_timeout_s=0.2)
+    HANGING[:] = [True]
+
+    async def main() -> None:
+        began_ms = now_ms()
+        with pytest.raises(zc.StartFailed) as caught:
+            await zc.Supervisor.start([child("a"), hangs])
+        assert caught.value.reason == zc.Shutdown(("failed_to_start_child", "h", zc.TimedOut("init")))
+        assert 200 <= now_ms() - began_ms <= 250
+        dynamic = await zc.DynamicSupervisor.start()
+        before = set(zc.node().scheduler.pids())
+        for _ in range(2):  # the second finds the name free
+            with pytest.raises(zc.StartFailed) as failed:
+                await dynamic.start_child(hangs)
+            assert failed.value.reason == zc.TimedOut("init")
+            assert zc.whereis("hangs") is None
+        await arriving(0.01)
+        assert set(zc.node().scheduler.pids()) == before
+        assert await dynamic.which_children() == []
+        HANGING.clear()
+        assert await dynamic.start_child(hangs) is not None
+        assert await arriving(1) == []
+        assert len(await dynamic.which_children()) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", [zc.Supervisor, zc.DynamicSupervisor])
+def test_SUP_10_restart_whose_init_hangs_is_a_failed_restart(kind: Any) -> None:
+    hangs = zc.ChildSpec("h", Hangs, name="h", start_timeout_s=0.1)
+    HANGING.clear()
+
+    async def main() -> None:
+        supervisor = await (kind.start([hangs]) if kind is zc.Supervisor else kind.start())
+        if kind is zc.DynamicSupervisor:
+            await supervisor.start_child(hangs)
+        HANGING[:] = [True]
+        EVENTS.clear()
+        zc.exit(zc.whereis("h"), zc.Kill())
+        assert await end_of(supervisor.pid) == zc.Shutdown("reached_max_restart_intensity")
+        assert EVENTS == ["tries"] * 3
+
+    run(main)
+
+
 @pytest.mark.parametrize(("shutdown_s", "told", "after_ms"), STUBBORN)
 def test_SUP_13_child_that_does_not_stop_is_killed_after_its_shutdown_time(
     shutdown_s: float, told: list[str], after_ms: float
@@ -592,10 +652,11 @@ def test_child_administration_tells_what_it_cannot_do() -> None:
 
     async def main() -> None:
         supervisor = await zc.Supervisor.start([plain("a")])
-        with pytest.raises(zc.SupervisionError, match="exists already"):
+        with pytest.raises(zc.AlreadyStarted) as running:
             await supervisor.start_child(plain("a"))
+        assert running.value.pid == (await pids_of(supervisor))["a"]
         for refused in (supervisor.restart_child, supervisor.delete_child):
-            with pytest.raises(zc.SupervisionError, match="running"):
+            with pytest.raises(zc.ChildPresent, match="'a', which is running"):
                 await refused("a")
         for missing in (supervisor.terminate_child, supervisor.restart_child, supervisor.delete_child):
             with pytest.raises(zc.NotRegistered):
@@ -604,7 +665,7 @@ def test_child_administration_tells_what_it_cannot_do() -> None:
             await supervisor.start_child(zc.ChildSpec("f", Fails))
         await supervisor.terminate_child("a")
         await supervisor.terminate_child("a")
-        with pytest.raises(zc.SupervisionError, match="exists already"):
+        with pytest.raises(zc.ChildPresent, match="'a', which is stopped"):
             await supervisor.start_child(plain("a"))
         await supervisor.delete_child("a")
         assert await supervisor.which_children() == []
@@ -658,3 +719,15 @@ def test_supervisor_whose_restarts_are_exceeded_is_started_again_by_its_own_supe
         assert zc.whereis("a") is not None
 
     run(main)
+
+
+def test_unknown_message_is_logged_and_dropped_and_the_supervisor_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """Source: supervisor:handle_info/2."""
+
+    async def main() -> None:
+        supervisor = await zc.Supervisor.start([plain("a")])
+        zc.send(supervisor, "noise")
+        assert (await supervisor.count_children())["active"] == 1
+
+    run(main)
+    assert [record.getMessage() for record in caplog.records] == ["Supervisor dropped an unexpected message: 'noise'"]

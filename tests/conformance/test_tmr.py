@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
 import pytest
 
 import zmqcluster as zc
-from tests.support.running import arriving, now_ms, run
+from tests.support.running import arriving, forever, now_ms, run, run_real
 
 
 async def answers(times: int, delay_s: float) -> None:
@@ -37,17 +38,65 @@ def test_TMR_01_reply_to_an_alias_that_ended_never_enters_the_mailbox() -> None:
     run(main)
 
 
-def test_TMR_01_alias_of_a_monitor_ends_with_the_monitor() -> None:
-    """Source: erlang:monitor/3 with alias, as gen_server:call uses it."""
+@pytest.mark.parametrize("mode", ["demonitor", "explicit"])
+def test_TMR_01_alias_of_a_monitor_ends_with_the_monitor_unless_explicit(mode: Any) -> None:
+    """Source: erlang:monitor/3 with alias."""
 
     async def main() -> None:
         server = zc.spawn(answers, 1, 0.01)
-        ref = zc.monitor(server, alias="explicit")
+        ref = zc.monitor(server, alias=mode)
         zc.send(server, ref)
         assert await arriving(0.1) == [("reply", 0)]
         zc.send(server, ref)
         zc.demonitor(ref, flush=True)
-        assert await arriving(1) == []
+        assert await arriving(1) == ([] if mode == "demonitor" else [("reply", 0)])
+        assert zc.unalias(ref) is (mode == "explicit")
+
+    run(main)
+
+
+@pytest.mark.parametrize("mode", ["demonitor", "reply_demonitor", "explicit"])
+def test_TMR_01_alias_of_a_monitor_ends_with_its_down_unless_explicit(mode: Any) -> None:
+    """Source: erlang:monitor/3: a Down removes the monitor, be the process dead before or not."""
+
+    async def main() -> None:
+        dead, ref = zc.spawn_monitor(asyncio.sleep, 0)
+        await zc.receive(zc.Down)
+        for pid in (dead, zc.spawn(forever)):
+            ref = zc.monitor(pid, alias=mode)
+            zc.exit(pid, "bang")
+            assert (await zc.receive(zc.Down)).ref == ref
+            zc.send(ref, "late")
+            assert await arriving() == ([] if mode != "explicit" else ["late"])
+
+    run(main)
+
+
+def test_TMR_02_alias_in_reply_demonitor_mode_ends_with_its_monitor_at_the_first_message() -> None:
+    """Source: erlang:monitor/3, as gen_server:call uses it."""
+
+    async def main() -> None:
+        server = zc.spawn(answers, 2, 0.01)
+        ref = zc.monitor(server, alias="reply_demonitor")
+        zc.send(server, ref)
+        assert await arriving(0.1) == [("reply", 0)]
+        info = zc.process_info(zc.self())
+        assert info is not None
+        assert (info["monitors"], info["aliases"]) == ([], [])
+        zc.exit(server, zc.Kill())
+        assert await arriving() == []
+
+    run(main)
+
+
+def test_alias_mode_there_is_not_is_an_argument_error_and_nothing_is_watched() -> None:
+    async def main() -> None:
+        with pytest.raises(zc.ConfigError, match="an alias is one of"):
+            zc.alias("demonitor")  # type: ignore[arg-type]
+        with pytest.raises(zc.ConfigError, match="an alias is one of"):
+            zc.monitor(zc.spawn(forever), alias="reply")  # type: ignore[arg-type]
+        info = zc.process_info(zc.self())
+        assert info is not None and info["monitors"] == []
 
     run(main)
 
@@ -147,6 +196,39 @@ def test_TMR_07_huge_delay_is_accepted_and_cancellable(delay_s: float) -> None:
         assert left_s > 2**31 / 1000 - 3601
 
     run(main)
+
+
+def test_TMR_06_read_timer_tells_what_is_left_and_nothing_when_it_is_over() -> None:
+    """Source: erlang:read_timer/1."""
+
+    async def main() -> None:
+        ref = zc.send_after(0.05, zc.self(), "tick")
+        assert await arriving(0.02) == []
+        assert zc.read_timer(ref) == pytest.approx(0.03, abs=0.001)
+        assert await arriving(0.1) == ["tick"]
+        assert zc.read_timer(ref) is None
+        cancelled = zc.send_after(0.05, zc.self(), "never")
+        zc.cancel_timer(cancelled)
+        assert zc.read_timer(cancelled) is None
+
+    run(main)
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_TMR_06_start_timer_sends_its_ref_along(copies: bool) -> None:
+    """Source: erlang:start_timer/3."""
+
+    async def main() -> None:
+        first = zc.start_timer(0.05, zc.self(), "tick")
+        second = zc.start_timer(0.02, zc.self(), "tick")
+        assert await arriving(0.1) == [zc.TimerFired(second, "tick"), zc.TimerFired(first, "tick")]
+        third = zc.start_timer(0.05, zc.self(), "never")
+        assert zc.cancel_timer(third) == pytest.approx(0.05, abs=0.001)
+        assert await arriving(0.1) == []
+        with pytest.raises(zc.ConfigError, match="delay"):
+            zc.start_timer(-1, zc.self(), "never")
+
+    run_real(main, copy_messages=copies)
 
 
 def test_timer_to_a_name_that_is_free_when_it_fires_is_dropped() -> None:

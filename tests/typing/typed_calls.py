@@ -5,7 +5,7 @@ Not run: ``test_typing.py`` gives it to mypy --strict.
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import zmqcluster as zc
 
@@ -33,6 +33,39 @@ class Account(zc.GenServer):
 
     @zc.cast
     async def notify(self, address: str, retries: int = 3) -> None: ...
+
+
+class Till(zc.GenServer):
+    """A server whose calls return controls; the reply type is what is left without them."""
+
+    def init(self) -> None:
+        self.waiting: dict[int, zc.Call] = {}
+
+    @zc.call
+    def order(self, number: int) -> str | zc.NoReply:
+        self.waiting[number] = zc.caller()
+        return zc.NoReply()
+
+    @zc.call
+    async def order_slowly(self, number: int) -> list[int] | zc.NoReply | zc.Stop:
+        return zc.NoReply()
+
+    @zc.call
+    def close(self) -> int | zc.Stop:
+        return zc.Stop(reply=1)
+
+    @zc.call
+    def forget(self) -> zc.Continue | None:
+        return zc.Continue("later", reply=None)
+
+
+async def controls(till: Till) -> None:
+    assert_type(await till.order(1), str)
+    assert_type(await till.order_slowly(1), list[int])
+    assert_type(await till.close(), int)
+    assert_type(await till.forget(), None)
+    (await till.order(1)).timeout()  # E: "str" has no attribute "timeout"
+    zc.NoReply(timeout_s="soon")  # E: Argument "timeout_s" to "NoReply" has incompatible type "str"
 
 
 async def handles() -> None:
@@ -91,4 +124,10 @@ async def supervision() -> None:
     assert_type(await tree.count_children(), dict[str, int])
     zc.ChildSpec("a", Account, restart="always")  # E: Argument "restart" to "ChildSpec" has incompatible type
     zc.ChildSpec("a", "Account")  # E: Argument 2 to "ChildSpec" has incompatible type "str"
+    backoff = zc.Backoff(first_s=0.1, factor=2, max_s=30)
+    await zc.Supervisor.start_link([Account], backoff=backoff)
+    zc.Backoff(first_s="1")  # E: Argument "first_s" to "Backoff" has incompatible type "str"
+    zc.monitor("name", alias="reply")  # E: Argument "alias" to "monitor" has incompatible type
+    assert_type(zc.start_timer(1.0, "name", "tick"), zc.Ref)
+    assert_type(await zc.sys.get_state("account"), dict[str, Any])
     await tree.terminate_child(7)  # E: Argument 1 to "__call__" of "BoundCall" has incompatible type "int"

@@ -9,7 +9,7 @@ from typing import assert_type
 
 import zmqcluster as zc
 from zmqcluster.otp.registry import Entry
-from zmqcluster.otp.state_machine import Event, Keep, Next, Result, State, Timeout
+from zmqcluster.otp.state_machine import Event, Keep, Next, Result, State, StopAndReply, Timeout
 from zmqcluster.otp.task import Outcome
 
 
@@ -76,3 +76,15 @@ class Door(zc.StateMachine):
 
     def broken(self, event: Event) -> Result:
         return Keep("reply")  # E: Argument 1 to "Keep" has incompatible type "str"
+
+
+class Counting(zc.StateMachine):
+    """A machine with one handler, whose states are values."""
+
+    def initial(self) -> tuple[str, int]:
+        return "counting", 0
+
+    def handle_event(self, event: Event, state: tuple[str, int]) -> Result:
+        if state[1] == 3:
+            return StopAndReply("full", "bye")  # E: Argument 2 to "StopAndReply" has incompatible type "str"
+        return Next(("counting", state[1] + 1), Timeout(1.0))

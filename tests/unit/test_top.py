@@ -9,7 +9,8 @@ import pytest
 from zmqcluster.errors import ConfigError
 from zmqcluster.ids import Pid
 from zmqcluster.monitoring.inspect import Branch, NodeInfo, Peer, ProcessInfo, RegistryInfo
-from zmqcluster.monitoring.top import find, screen
+from zmqcluster.monitoring.top import screen
+from zmqcluster.monitoring.visit import find
 
 NODE = NodeInfo("a@h:1", 1, 4711, 2, (), (), (), 0, {})
 WORKER = ProcessInfo(

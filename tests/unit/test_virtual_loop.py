@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
+import zmqcluster as zc
 from zmqcluster.errors import UsageError
+from zmqcluster.runtime.node import Node
+from zmqcluster.runtime.run import run_node
 from zmqcluster.testing.clock import Deadlock, Livelock, VirtualLoop
 
 
@@ -21,6 +25,38 @@ def loop() -> Iterator[VirtualLoop]:
 def test_sleep_of_an_hour_moves_the_clock_by_an_hour(loop: VirtualLoop) -> None:
     loop.run(asyncio.sleep(3600))
     assert loop.time() == pytest.approx(3600)
+
+
+@pytest.mark.parametrize("start_s", [8_388_607.9, 8_388_608.0, 1e8, 1e9])
+def test_timers_when_floats_are_further_apart_than_a_nanosecond_then_each_falls_due(start_s: float) -> None:
+    """97 days: 2**23 s, where the next float is 1.9 ns away."""
+    loop = VirtualLoop(start_s)
+
+    async def main() -> list[float]:
+        waited = []
+        for delay_s in (0.001, 1 / 3, 1.0, 86_400.0):
+            began_s = loop.time()
+            await asyncio.sleep(delay_s)
+            zc.send_after(delay_s, zc.self(), "tick")
+            await zc.receive()
+            with contextlib.suppress(TimeoutError):
+                await zc.receive(timeout_s=delay_s)
+            waited.append((loop.time() - began_s) / delay_s)
+        return waited
+
+    assert loop.run(run_node(Node(), main)) == pytest.approx([3.0] * 4, rel=1.0)
+    loop.close()
+
+
+def test_a_year_passes(loop: VirtualLoop) -> None:
+    async def main() -> None:
+        for _ in range(365):
+            await asyncio.sleep(86_400)
+
+    loop.run(main())
+    loop.run_ms(5)
+    assert loop.run_until(lambda: True, 5)
+    assert loop.time() == pytest.approx(365 * 86_400, abs=0.01)
 
 
 def test_run_ms_runs_what_falls_due_and_stops_there(loop: VirtualLoop) -> None:

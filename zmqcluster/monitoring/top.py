@@ -1,114 +1,114 @@
-"""What a node does, as a screen of text: the node, its trees, and the processes with the longest queues.
+"""What a node does: itself, its trees, and the processes with the longest queues; as a screen of text.
 
-``show`` runs on a node of its own that the others do not list, asks the inspector of the node it looks at, and prints.
+    top ──> a node of its own, that the others do not list ──look──> inspector of the node ──> Seen ──> lines of text
+                                                                                                └──> top_screen
+
+``top_screen`` shows the same with textual, where that is installed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from zmqcluster.discovery.local import Entry, listing
-from zmqcluster.errors import ConfigError, ConnectionFailed, NoProcessError
+from zmqcluster.errors import NoProcessError
 from zmqcluster.ids import NodeName
 from zmqcluster.monitoring import inspect
 from zmqcluster.monitoring.columns import columns, size
-from zmqcluster.monitoring.inspect import Branch, NodeInfo, ProcessInfo
-from zmqcluster.runtime.current import connect
-from zmqcluster.runtime.run import run
-from zmqcluster.runtime.timing import Timing
+from zmqcluster.monitoring.inspect import Branch, NodeInfo, Order, ProcessInfo
+from zmqcluster.monitoring.visit import find, reach, visit
 
-__all__ = ["screen", "show", "top"]
+__all__ = ["PROCESS_COLUMNS", "Look", "Seen", "branch_title", "process_cells", "screen", "summary", "top", "watch"]
 
 PROCESSES_SHOWN = 20
 CHILDREN_SHOWN = 10
 CHARACTERS_MAX = 60  # of a label
-TIMEOUT_S = 5.0
-# The node looked at may have any timing: beat as often as its quickest preset wants, be as patient as its slowest.
-PATIENT = Timing.of(Timing.local().beat_ms, beats_lost=100, delay_ms=2_000)
+PROCESS_COLUMNS = ("PROCESS", "NAME", "STATUS", "QUEUED", "MEMORY", "LINKS", "CURRENT")
 
 
-class AnyPort:
-    """A topology that finds nobody, for a node that may listen at any port."""
+class Seen(NamedTuple):
+    """One look at a node."""
 
-    any_port = True
+    node: NodeInfo
+    trees: Sequence[Branch]
+    processes: Sequence[ProcessInfo]
 
-    async def start(self, node: Any) -> None:
-        """There is nothing to find."""
 
-    async def stop(self) -> None:
-        """There was nothing to find."""
+Look = Callable[[Order], Awaitable[Seen]]  # the processes in this order
 
 
 def top(
     name: str,
     tell: Callable[[str], None],
     *,
-    cookie: str | None = None,
     every_s: float | None = None,
+    **security: Any,
 ) -> None:
-    """Print what the node ``name`` of this host does, once or every ``every_s`` seconds until a signal comes.
+    """Tell what the node ``name`` of this host does, once or every ``every_s`` seconds until a signal comes.
+
+    Raises:
+        as ``watch``.
+    """
+
+    async def show(look: Look) -> None:
+        while True:
+            tell("\n".join(screen(*await look("queued"))))
+            if every_s is None:
+                return
+            await asyncio.sleep(every_s)
+
+    watch(name, show, **security)
+
+
+def watch(name: str, show: Callable[[Look], Awaitable[None]], **security: Any) -> None:
+    """Run ``show`` with a function that looks at the node ``name`` of this host.
 
     Args:
         name: its full name, or the part before the ``@`` of one that uses ``zc.Local()``.
-        tell: is given each screen.
+        security: what ``Node`` needs to be let in: cookie, encryption.
     Raises:
         ConfigError: it is no name, or that of no node, or of several.
         ConnectionFailed: the node cannot be reached, or has another cookie.
         NoProcessError: it runs no inspector.
     """
     target = find(name)
-    run(
-        show,
-        target,
-        tell,
-        every_s,
-        name=f"top-{os.getpid()}@{target.host}",
-        cookie=cookie,
-        topologies=[AnyPort()],
-        timing=PATIENT,
-        hidden=True,
-    )
+    visit(_connect_and, show, target, toward=target, purpose="top", **security)
 
 
-def find(name: str) -> NodeName:
-    """The full name that ``name`` stands for. Raises ConfigError."""
-    if "@" in name:
-        return NodeName.parse(name)
-    found = [entry.name for entry in listing() if _is_called(entry, name)]
-    if len(found) != 1:
-        raise ConfigError(f"{len(found)} nodes of this host are called {name!r}: {', '.join(found) or 'try ls'}")
-    return NodeName.parse(found[0])
-
-
-def _is_called(entry: Entry, name: str) -> bool:
-    return entry.is_alive and entry.name.partition("@")[0] == name
-
-
-async def show(target: NodeName, tell: Callable[[str], None], every_s: float | None) -> None:
-    """Tell what ``target`` does, again and again unless ``every_s`` is None."""
-    if not await connect(target, timeout_s=TIMEOUT_S):
-        raise ConnectionFailed(target, "nobody there, or its cookie is not ours (--cookie, ZMQCLUSTER_COOKIE)")
+async def _connect_and(show: Callable[[Look], Awaitable[None]], target: NodeName) -> None:
+    await reach(target)
     inspector = inspect.at(target)
-    while True:
+
+    async def look(order: Order) -> Seen:
         try:
-            seen = await asyncio.gather(
-                inspector.node(),
-                inspector.tree(CHILDREN_SHOWN),
-                inspector.processes("queued", PROCESSES_SHOWN),
+            return Seen(
+                *await asyncio.gather(
+                    inspector.node(),
+                    inspector.tree(CHILDREN_SHOWN),
+                    inspector.processes(order, PROCESSES_SHOWN),
+                )
             )
         except NoProcessError:
             raise NoProcessError(f"{target}: it runs no inspector, start it with zc.run") from None
-        tell("\n".join(screen(*seen)))
-        if every_s is None:
-            return
-        await asyncio.sleep(every_s)
+
+    await show(look)
 
 
 def screen(node: NodeInfo, trees: Sequence[Branch], processes: Sequence[ProcessInfo]) -> Iterator[str]:
     """The lines of one screen."""
+    yield from summary(node)
+    yield ""
+    for branch in trees:
+        yield from _branch(branch, "")
+    yield ""
+    yield from columns(PROCESS_COLUMNS, [process_cells(process) for process in processes])
+    if len(processes) < node.processes:
+        yield f"... and {node.processes - len(processes)} with no longer queue"
+
+
+def summary(node: NodeInfo) -> Iterator[str]:
+    """The lines about the node as a whole."""
     yield f"{node.name}  os pid {node.os_pid}  {node.processes} processes  {node.dropped_messages} dropped messages"
     wrong = ", ".join(f"{count} {what}" for what, count in sorted(node.counters.items()) if count)
     if wrong:
@@ -118,27 +118,25 @@ def screen(node: NodeInfo, trees: Sequence[Branch], processes: Sequence[ProcessI
         yield f"  connected to {peer.node}: {traffic}, waiting {size(peer.buffered_bytes)}"
     for registry in node.registries:
         yield f"  registry {registry.name} ({registry.kind}): {registry.count}"
-    yield ""
-    for branch in trees:
-        yield from _branch(branch, "")
-    yield ""
-    header = ("PROCESS", "NAME", "STATUS", "QUEUED", "MEMORY", "LINKS", "CURRENT")
-    yield from columns(header, [_row(process) for process in processes])
-    if len(processes) < node.processes:
-        yield f"... and {node.processes - len(processes)} with no longer queue"
+
+
+def branch_title(branch: Branch) -> str:
+    """One line for a supervised process."""
+    title = " ".join(dict.fromkeys(filter(None, (branch.id, *branch.names))))
+    state = "" if branch.state == "running" else f"  {branch.state}"
+    return f"{branch.label or '-'}{f' ({title})' if title else ''}{state}"
 
 
 def _branch(branch: Branch, indent: str) -> Iterator[str]:
-    title = " ".join(dict.fromkeys(filter(None, (branch.id, *branch.names))))
-    state = "" if branch.state == "running" else f"  {branch.state}"
-    yield f"{indent}{branch.label or '-'}{f' ({title})' if title else ''}{state}"
+    yield f"{indent}{branch_title(branch)}"
     for child in branch.children:
         yield from _branch(child, indent + "  ")
     if branch.left_out:
         yield f"{indent}  ... and {branch.left_out} more"
 
 
-def _row(process: ProcessInfo) -> tuple[str, ...]:
+def process_cells(process: ProcessInfo) -> tuple[str, ...]:
+    """One row of the table of processes, see ``PROCESS_COLUMNS``."""
     name = " ".join(process.names) or process.label
     return (
         f"{process.pid.id & 0xFFFFFFFF}.{process.pid.id >> 32}",

@@ -23,6 +23,7 @@ from zmqcluster import _core
 from zmqcluster._ids import Pid
 from zmqcluster.errors import AlreadyStarted, ConfigError
 from zmqcluster.otp.application_controller import Applications, StartOrder, running_applications
+from zmqcluster.otp.backoff import Backoff
 from zmqcluster.otp.child_spec import Child, Restart
 from zmqcluster.otp.children import Strategy
 
@@ -38,6 +39,7 @@ class Application:
     strategy: ClassVar[Strategy] = "one_for_one"
     max_restarts: ClassVar[int] = 3
     max_seconds: ClassVar[float] = 5.0
+    backoff: ClassVar[Backoff | None] = None
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments

@@ -19,6 +19,7 @@ from zmqcluster._ids import Pid
 from zmqcluster.core import Call, Exit, Stop
 from zmqcluster.errors import AlreadyStarted, ClusterError, NotRegistered, Refusal, StartFailed
 from zmqcluster.exits import Normal, Shutdown, is_expected
+from zmqcluster.otp.backoff import Backoff
 from zmqcluster.otp.child_spec import Child, Restart
 from zmqcluster.otp.children import Strategy
 from zmqcluster.otp.gen_server import GenServer, start_process
@@ -43,6 +44,7 @@ class Startable(Protocol):
     strategy: ClassVar[Strategy]
     max_restarts: ClassVar[int]
     max_seconds: ClassVar[float]
+    backoff: ClassVar[Backoff | None]
 
     def tree(self) -> Iterable[Child]: ...
     def stopping(self) -> Any: ...
@@ -107,6 +109,7 @@ class Applications(GenServer):
             "strategy": application.strategy,
             "max_restarts": application.max_restarts,
             "max_seconds": application.max_seconds,
+            "backoff": application.backoff,
         }
         try:
             pid = await start_process(Supervisor, (list(application.tree()),), limits, link=True)

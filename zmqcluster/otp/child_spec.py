@@ -35,6 +35,7 @@ class ChildSpec:
         shutdown_s: seconds to stop in order before it is killed; 0 kills at once, None waits for ever.
             By default 5 for a worker and None for a supervisor.
         kind: ``worker`` or ``supervisor``; by default what the class is.
+        start_timeout_s: seconds its init may take; one that takes longer is killed, and did not start. None: no limit.
         significant: its end may end the supervisor, see ``auto_shutdown`` there; not for a permanent child.
     """
 
@@ -47,6 +48,7 @@ class ChildSpec:
     shutdown_s: float | Literal["default"] | None = "default"
     kind: Kind | Literal["default"] = "default"
     significant: bool = False
+    start_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
@@ -65,6 +67,8 @@ class ChildSpec:
             object.__setattr__(self, "shutdown_s", None if self.kind == "supervisor" else SHUTDOWN_S)
         elif self.shutdown_s is not None and not _is_duration(self.shutdown_s):
             raise ConfigError(f"child {self.id!r}: shutdown_s is None or at least 0, not {self.shutdown_s!r}")
+        if self.start_timeout_s is not None and not _is_duration(self.start_timeout_s):
+            raise ConfigError(f"child {self.id!r}: start_timeout_s is None or at least 0, not {self.start_timeout_s!r}")
         if self.name is not None and not (isinstance(self.name, str) and self.name) and not isinstance(self.name, Via):
             raise ConfigError(f"child {self.id!r}: name is a non-empty string or a Via, not {self.name!r}")
 

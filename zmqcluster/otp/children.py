@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from zmqcluster import _core, telemetry
-from zmqcluster._ids import Pid
+from zmqcluster._ids import Pid, Ref
 from zmqcluster.core import message
 from zmqcluster.otp.child_spec import ChildSpec
+from zmqcluster.runtime.process import cancel_timer, start_timer
 
-__all__ = ["ChildEntry", "ChildInfo", "Children", "Strategy", "report", "report_progress"]
+__all__ = ["ChildEntry", "ChildInfo", "Children", "Strategy", "report", "report_backoff", "report_progress"]
 
 _log = logging.getLogger("zmqcluster.supervisor")
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+State = Literal["running", "restarting", "stopped"]
 
 
 @message(tag="supervisor.ChildInfo")
@@ -29,21 +31,40 @@ class ChildInfo:
 
     id: str
     pid: Pid | None
-    state: Literal["running", "restarting", "stopped"]
+    state: State
     kind: str
 
 
 @dataclass(slots=True, eq=False)
 class ChildEntry:
-    """A child, whether it runs or not."""
+    """A child, whether it runs or not. ``timer`` runs while it waits ``delay_s`` before it is started again."""
 
     spec: ChildSpec
     pid: Pid | None = None
     restarting: bool = False
+    started_s: float = 0.0
+    delay_s: float | None = None
+    timer: Ref | None = None
+
+    def wait(self, delay_s: float, message: Any) -> None:
+        """``TimerFired(self.timer, message)`` comes to the running supervisor in ``delay_s``."""
+        self.restarting, self.delay_s = True, delay_s
+        self.timer = start_timer(delay_s, _core.self(), message)
+        report_backoff(self)
+
+    def wait_no_more(self) -> None:
+        if self.timer is not None:
+            cancel_timer(self.timer)
+            self.timer = None
+
+    @property
+    def state(self) -> State:
+        if self.restarting:
+            return "restarting"
+        return "stopped" if self.pid is None else "running"
 
     def info(self) -> ChildInfo:
-        state: Literal["running", "restarting", "stopped"] = "stopped" if self.pid is None else "running"
-        return ChildInfo(self.spec.id, self.pid, "restarting" if self.restarting else state, self.spec.kind)
+        return ChildInfo(self.spec.id, self.pid, self.state, self.spec.kind)
 
 
 class Children:
@@ -123,6 +144,13 @@ def report_progress(entry: ChildEntry) -> None:
     fields = {"supervisor": _core.self(), "started": _offender(entry, entry.pid)}
     _log.info("supervisor %(supervisor)r started %(started)r", fields, extra={"zmqcluster": fields})
     telemetry.emit("zmqcluster.supervisor.progress", **fields)
+
+
+def report_backoff(entry: ChildEntry) -> None:
+    """Log at info level, and emit ``zmqcluster.supervisor.backoff``, that a child is started again in ``delay_s``."""
+    fields = {"supervisor": _core.self(), "waiting": _offender(entry, entry.pid), "delay_s": entry.delay_s}
+    _log.info("supervisor %(supervisor)r starts %(waiting)r in %(delay_s)s s", fields, extra={"zmqcluster": fields})
+    telemetry.emit("zmqcluster.supervisor.backoff", **fields)
 
 
 def _offender(entry: ChildEntry, pid: Pid | None) -> dict[str, Any]:

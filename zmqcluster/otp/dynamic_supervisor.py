@@ -2,7 +2,7 @@
 
     start_child ──> a linked process at once ──init──> Started ──────> its pid to the caller
                                               └──────> NotStarted ──> StartFailed to the caller; in a restart: again
-    Exit(child) ──> restart as its spec says, within the limit that all children share
+    Exit(child) ──> restart as its spec says, within the limit that all children share; with a back-off, after a wait
 
 Every child stands alone: a failure stops no other, their order means nothing and they have no ids. The supervisor waits
 for no ``init``, so a slow one delays nobody and a thousand start side by side; a child that is starting or restarting
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid
@@ -30,6 +30,7 @@ from zmqcluster.errors import (
 )
 from zmqcluster.exits import Killed, Shutdown, is_expected
 from zmqcluster.otp import starting
+from zmqcluster.otp.backoff import Backoff, check_backoff
 from zmqcluster.otp.child_spec import Child, ChildSpec, child_spec, starts_again
 from zmqcluster.otp.children import ChildEntry, ChildInfo, report
 from zmqcluster.otp.gen_server import GenServer
@@ -37,7 +38,7 @@ from zmqcluster.otp.launching import NotStarted, Started, launch
 from zmqcluster.otp.methods import call, cast
 from zmqcluster.otp.start_requests import Order, Request, Starting
 from zmqcluster.otp.stop_together import stop_together
-from zmqcluster.runtime.process import send, trap_exits
+from zmqcluster.runtime.process import TimerFired, send, trap_exits
 
 __all__ = ["DynamicSupervisor"]
 
@@ -54,6 +55,7 @@ class DynamicSupervisor(GenServer):
     max_restarts: ClassVar[int] = 3
     max_seconds: ClassVar[float] = 5.0
     extra_arguments: ClassVar[tuple[Any, ...]] = ()
+    backoff: ClassVar[Backoff | None] = None
 
     def init(
         self,
@@ -62,6 +64,7 @@ class DynamicSupervisor(GenServer):
         max_restarts: int | None = None,
         max_seconds: float | None = None,
         extra_arguments: tuple[Any, ...] | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         """Begin with no child.
 
@@ -69,15 +72,19 @@ class DynamicSupervisor(GenServer):
             max_children: more are refused; None for no limit.
             max_restarts: of all children together, within ``max_seconds``; one more ends the supervisor.
             extra_arguments: go before the arguments of every child, at each of its starts.
+            backoff: wait before a child is started again, see ``Backoff``; each child has its own waits.
         """
         self._children_max = self.max_children if max_children is None else max_children
         self._restarts_max = self.max_restarts if max_restarts is None else max_restarts
         self._within_s = self.max_seconds if max_seconds is None else max_seconds
         self._extra = tuple(self.extra_arguments if extra_arguments is None else extra_arguments)
+        self._backoff = self.backoff if backoff is None else backoff
         _check_limits(self._children_max, self._restarts_max, self._within_s)
+        check_backoff(self._backoff)
         self._running: dict[Pid, ChildSpec] = {}
         self._starting: dict[Pid, Starting] = {}
         self._retrying: dict[Pid, Starting] = {}  # by known_as: between two tries, with no process
+        self._waited: dict[Pid, Waited] = {}  # with a back-off: the running children that were started again
         self._bare_specs: dict[tuple[Any, ...], ChildSpec] = {}
         self._restarts: deque[float] = deque()
         trap_exits(True)
@@ -106,7 +113,9 @@ class DynamicSupervisor(GenServer):
     @call
     async def terminate_child(self, pid: Pid) -> None:
         """Stop a child and forget it; one that restarts is known by the pid it had. Raises NoProcessError."""
-        if self._retrying.pop(pid, None) is not None:
+        waiting = self._retrying.pop(pid, None)
+        if waiting is not None:
+            waiting.wait_no_more()
             return
         restarting = [key for key, entry in self._starting.items() if entry.known_as == pid]
         if not restarting and pid not in self._running and pid not in self._starting:
@@ -177,12 +186,17 @@ class DynamicSupervisor(GenServer):
         match message:
             case Started(pid) if pid in self._starting:
                 entry = self._starting.pop(pid)
-                self._running[pid] = entry.spec
+                self._runs(entry.spec, pid, entry.delay_s)
                 entry.tell(pid)
             case NotStarted(pid, reason) if pid in self._starting:
                 self._not_started(self._starting.pop(pid), reason)
             case Exit(pid, reason) if pid in self._running:
                 return self._ended(self._running.pop(pid), pid, reason)
+            case TimerFired(ref, Pid() as known_as):
+                waiting = self._retrying.get(known_as)
+                if waiting is not None and waiting.timer == ref:
+                    del self._retrying[known_as]
+                    self._start_again(waiting.spec, known_as, waiting.delay_s)
             case Exit(pid) if pid in self._starting:
                 send(_core.self(), message)  # what became of its start is on its way
             case Started() | NotStarted() | Exit():
@@ -210,28 +224,48 @@ class DynamicSupervisor(GenServer):
     def _ended(self, spec: ChildSpec, pid: Pid, reason: Any) -> Stop | None:
         if not is_expected(reason):
             report("child_terminated", ChildEntry(spec, pid), pid, reason)
-        return self._restart(spec, pid) if starts_again(spec.restart, reason) else None
+        waited = self._waited.pop(pid, None)
+        if not starts_again(spec.restart, reason):
+            return None
+        return self._restart(spec, pid, None if waited is None else self._wait_of(waited))
+
+    def _wait_of(self, waited: Waited) -> float | None:
+        """How long a child that ended had waited for its start; None when that is long ago."""
+        assert self._backoff is not None
+        return None if self._backoff.is_over(_now_s() - waited.started_s) else waited.delay_s
 
     @cast
     def _retry(self, known_as: Pid) -> Stop | None:
         """The restart of a child failed: try again, unless it was stopped meanwhile."""
         entry = self._retrying.pop(known_as, None)
-        return None if entry is None else self._restart(entry.spec, known_as)
+        return None if entry is None else self._restart(entry.spec, known_as, entry.delay_s)
 
-    def _restart(self, spec: ChildSpec, known_as: Pid) -> Stop | None:
+    def _restart(self, spec: ChildSpec, known_as: Pid, waited_s: float | None) -> Stop | None:
         if not self._may_restart():
             report("shutdown", ChildEntry(spec), None, "reached_max_restart_intensity")
             return Stop(Shutdown("reached_max_restart_intensity"))
+        if self._backoff is None:
+            self._start_again(spec, known_as, None)
+        else:
+            waiting = self._retrying[known_as] = Starting(spec, known_as=known_as)
+            waiting.wait(self._backoff.after_s(waited_s), known_as)
+        return None
+
+    def _start_again(self, spec: ChildSpec, known_as: Pid, waited_s: float | None) -> None:
         pid, has_started = launch(spec, *self._extra)
         if has_started:
-            self._running[pid] = spec
+            self._runs(spec, pid, waited_s)
         else:
-            self._starting[pid] = Starting(spec, pid, restarting=True, known_as=known_as)
-        return None
+            self._starting[pid] = Starting(spec, pid, restarting=True, known_as=known_as, delay_s=waited_s)
+
+    def _runs(self, spec: ChildSpec, pid: Pid, waited_s: float | None) -> None:
+        self._running[pid] = spec
+        if waited_s is not None:
+            self._waited[pid] = Waited(waited_s, _now_s())
 
     def _may_restart(self) -> bool:
         """Count one restart, and say whether it is within the limit."""
-        now_s = _core.current_scheduler().loop.time()
+        now_s = _now_s()
         self._restarts.append(now_s)
         while self._restarts[0] < now_s - self._within_s:
             self._restarts.popleft()
@@ -239,6 +273,8 @@ class DynamicSupervisor(GenServer):
 
     async def terminate(self, reason: Any) -> None:
         """Stop all children together."""
+        for waiting in self._retrying.values():
+            waiting.wait_no_more()
         self._retrying.clear()
         await self._stop([*self._running, *self._starting])
 
@@ -246,6 +282,7 @@ class DynamicSupervisor(GenServer):
         specs: dict[Pid, ChildSpec] = {}
         for pid in pids:
             entry = self._starting.pop(pid, None)
+            self._waited.pop(pid, None)
             specs[pid] = self._running.pop(pid) if entry is None else entry.spec
             if entry is not None:
                 entry.tell(StartFailed(entry.spec.server.__name__, Shutdown()))
@@ -254,6 +291,17 @@ class DynamicSupervisor(GenServer):
             spec = specs[pid]
             if not is_expected(reason) and not (isinstance(reason, Killed) and spec.shutdown_s == 0):
                 report("shutdown_error", ChildEntry(spec, pid), pid, reason)
+
+
+class Waited(NamedTuple):
+    """A running child that was started again after a wait: how long that was, and since when it runs."""
+
+    delay_s: float
+    started_s: float
+
+
+def _now_s() -> float:
+    return _core.current_scheduler().loop.time()
 
 
 def _state(entry: Starting) -> Literal["running", "restarting"]:

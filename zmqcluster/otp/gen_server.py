@@ -17,18 +17,20 @@ from typing import Any, ClassVar, Self
 from zmqcluster import _core
 from zmqcluster._ids import Pid, Ref
 from zmqcluster.core import Behaviour, Call
-from zmqcluster.errors import NotRegistered, ServerExited, UsageError
+from zmqcluster.errors import ConfigError, NotRegistered, ServerExited, UsageError
 from zmqcluster.exits import Normal
 from zmqcluster.otp.servers import add_server, resolve_server, server_name
-from zmqcluster.otp.serving import behaviour_of, is_isolated
+from zmqcluster.otp.serving import behaviour_of, is_isolated, settle
 from zmqcluster.otp.starting import start_process
+from zmqcluster.otp.starting_on import start_process_on
 from zmqcluster.runtime.process import Destination, Via
 
-__all__ = ["GenServer", "reply", "resolve_server", "server_name", "start_process", "stop"]
+__all__ = ["GenServer", "caller", "reply", "resolve_server", "server_name", "start_process", "stop"]
 
 _log = logging.getLogger("zmqcluster.gen_server")
 
 NORMAL = Normal()
+caller = _core.caller
 
 
 class GenServer:
@@ -38,6 +40,7 @@ class GenServer:
 
     mailbox_bound: ClassVar[int | None] = None  # messages that wait at most
     mailbox_policy: ClassVar[str] = "drop_new"  # what a full mailbox does: or "drop_old", "refuse"
+    hibernate_after_s: ClassVar[float | None] = None  # idle for so long, its mailbox gives back its memory
 
     _dest: Destination
     _behaviour: ClassVar[Behaviour | None] = None
@@ -52,6 +55,7 @@ class GenServer:
     def _table(cls) -> Behaviour:
         """What the core needs to know of the class, made at its first start."""
         if cls._behaviour is None:
+            _check_idle(cls)
             cls._isolated = is_isolated(cls)
             cls._behaviour = behaviour_of(cls)
         return cls._behaviour
@@ -91,6 +95,10 @@ class GenServer:
     def code_change(self, old_version: Any, extra: Any) -> Any:
         """Adapt the attributes that a server of an older class left: see ``sys.change_code``."""
 
+    async def _adopt(self, old_version: Any, extra: Any) -> None:
+        """The class was changed: let ``code_change`` see to the state."""
+        await settle(self.code_change(old_version, extra))
+
     # --- clients
     @classmethod
     async def start(
@@ -110,6 +118,24 @@ class GenServer:
     ) -> Self:
         """``start``, linked to the running process, which is the server's parent: its exit stops the server."""
         return cls.at(await start_process(cls, arguments, keywords, name=name, timeout_s=timeout_s, link=True))
+
+    @classmethod
+    async def start_on(
+        cls,
+        node: str,
+        *arguments: Any,
+        name: str | Via | None = None,
+        timeout_s: float | None = None,
+        **keywords: Any,
+    ) -> Self:
+        """``start`` on another node, which must have imported this class; a ``name`` is registered there.
+
+        Raises:
+            NotExported: the node does not know the class; nothing was started.
+            NoConnectionError: the node cannot be reached, or went down meanwhile; the server may run.
+            AlreadyStarted, StartFailed: as ``start``.
+        """
+        return cls.at(await start_process_on(node, cls, arguments, keywords, name=name, timeout_s=timeout_s))
 
     @classmethod
     def at(cls, dest: Destination) -> Self:
@@ -153,8 +179,17 @@ class GenServer:
         return f"<{type(self).__name__} {'server' if dest is None else f'at {dest!r}'}>"
 
 
+def _check_idle(cls: type[GenServer]) -> None:
+    idle_s = cls.hibernate_after_s
+    if idle_s is not None and (isinstance(idle_s, bool) or not isinstance(idle_s, int | float) or not idle_s >= 0):
+        raise ConfigError(f"{cls.__qualname__}.hibernate_after_s is None or at least 0, not {idle_s!r}")
+
+
 def reply(caller: Call, value: Any) -> None:
-    """Send the reply that a handler promised with NoReply; from any process of the node. Only the first counts."""
+    """Send the reply that a handler promised with NoReply; from any process of the node.
+
+    Only the first counts: a second one is dropped, and reported as ``zmqcluster.call.replied_twice``.
+    """
     caller.reply(value)
 
 

@@ -2,7 +2,8 @@
 
     launch ──> a linked process, at once ──> started                  its init is a plain function, and has returned
                                          ├─> Started(pid)             its init has returned
-                                         └─> NotStarted(pid, reason)  it raised, refused, or its name is taken
+                                         └─> NotStarted(pid, reason)  it raised, refused, took too long, or its name
+                                                                      is taken
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from zmqcluster import _core
 from zmqcluster._ids import Pid
 from zmqcluster.core import Call, Scheduler, message
-from zmqcluster.errors import AlreadyStarted, ServerExited
+from zmqcluster.errors import AlreadyStarted, CallTimeout, ProcessError, ServerExited
+from zmqcluster.exits import Kill, Normal, TimedOut
 from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.starting import IGNORED, _Start
 from zmqcluster.runtime.reports import reason_of
@@ -42,12 +44,14 @@ class NotStarted:
 def launch(spec: ChildSpec, *extra: Any) -> tuple[Pid, bool]:
     """Start the server of ``spec`` as a child of the running process, which is in a plain handler.
 
-    ``extra`` goes before its arguments. A plain init of a server without a name runs here and now.
+    ``extra`` goes before its arguments. A plain init of a server without a name, nor ``hibernate_after_s``, runs here
+    and now.
 
     Returns:
         its pid, and whether it has started already; then no message comes.
     """
-    return _launch_named(spec, extra) if spec.name is not None else _launch(spec, extra)
+    is_plain = spec.name is None and spec.server.hibernate_after_s is None
+    return _launch(spec, extra) if is_plain else _launch_in_turn(spec, extra)
 
 
 def _launch(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
@@ -57,7 +61,7 @@ def _launch(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
 
     def go_on(result: Any, error: BaseException | None) -> tuple[Coroutine[Any, Any, None], Call]:
         nonlocal start
-        start = _Start(server, (), {}, None, scheduler.promise(cls.__name__), parent)
+        start = _Start(server, (), {}, None, scheduler.promise(cls.__name__, spec.start_timeout_s), parent)
         return start.conclude(result, error), start.promise
 
     parent = _core.self()
@@ -77,9 +81,9 @@ def _launch(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
     return pid, start is None
 
 
-def _launch_named(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
+def _launch_in_turn(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
     scheduler, parent, cls = _core.current_scheduler(), _core.self(), spec.server
-    promise = scheduler.promise(cls.__name__)
+    promise = scheduler.promise(cls.__name__, spec.start_timeout_s)
     start = _Start(object.__new__(cls), extra + spec.args, dict(spec.kwargs), spec.name, promise, parent)
     pid: Pid = scheduler.start_server(
         cls._table(),
@@ -98,7 +102,26 @@ def _launch_named(spec: ChildSpec, extra: tuple[Any, ...]) -> tuple[Pid, bool]:
 
 def _tell(scheduler: Scheduler, parent: Pid, start: _Start, pid: Pid) -> None:
     """Let the parent know how the start went, when that is known."""
-    start.promise.add_done_callback(lambda _: scheduler.deliver(parent, _outcome(start, pid)))
+
+    def known(_: Call) -> None:
+        if isinstance(start.promise.exception(), CallTimeout):
+            _abandon(scheduler, parent, pid)
+        else:
+            scheduler.deliver(parent, _outcome(start, pid))
+
+    start.promise.add_done_callback(known)
+
+
+def _abandon(scheduler: Scheduler, parent: Pid, pid: Pid) -> None:
+    """Kill a server that is still in init, and tell its parent when it has ended: then its name is free."""
+    too_late = NotStarted(pid, TimedOut("init"))
+    try:
+        ended: Any = scheduler.call(pid, (Normal(),), None, "$stop")
+    except ProcessError:
+        scheduler.deliver(parent, too_late)
+        return
+    ended.add_done_callback(lambda _: scheduler.deliver(parent, too_late))
+    scheduler.exit(parent, pid, Kill())
 
 
 def _outcome(start: _Start, pid: Pid) -> Started | NotStarted:

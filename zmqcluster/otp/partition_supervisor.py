@@ -19,6 +19,7 @@ from zmqcluster import _core
 from zmqcluster._ids import Pid
 from zmqcluster.core import Stop, hash64
 from zmqcluster.errors import AlreadyRegistered, ConfigError, Refusal, UsageError
+from zmqcluster.otp.backoff import Backoff
 from zmqcluster.otp.child_spec import Child, ChildSpec, child_spec
 from zmqcluster.otp.children import ChildInfo, Strategy
 from zmqcluster.otp.gen_server import start_process
@@ -42,6 +43,7 @@ class Setup:
     strategy: Strategy
     max_restarts: int
     max_seconds: float
+    backoff: Backoff | None
 
     def children(self) -> list[ChildSpec]:
         return [
@@ -115,6 +117,7 @@ class PartitionTree(Supervisor):
             strategy=setup.strategy,
             max_restarts=setup.max_restarts,
             max_seconds=setup.max_seconds,
+            backoff=setup.backoff,
         )
 
     @call
@@ -161,6 +164,7 @@ class PartitionSupervisor:
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: float = 5.0,
+        backoff: Backoff | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ConfigError(f"a partition supervisor is named by a non-empty string, not {name!r}")
@@ -175,7 +179,7 @@ class PartitionSupervisor:
         self.name = name
         self._setup: Setup | None = None
         if spec is not None:
-            self._setup = Setup(name, spec, count, with_arguments, strategy, max_restarts, max_seconds)
+            self._setup = Setup(name, spec, count, with_arguments, strategy, max_restarts, max_seconds, backoff)
 
     def child_spec(self) -> ChildSpec:
         return ChildSpec(self.name, PartitionTree, (self._started_with(),), name=self.name)

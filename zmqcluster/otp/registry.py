@@ -30,6 +30,7 @@ from zmqcluster.otp.registry_table import (
     Entry,
     Keys,
     Part,
+    PartitionBy,
     Registered,
     RegistryTree,
     Row,
@@ -80,6 +81,8 @@ class Registry:
     Args of the one that starts it:
         keys: ``unique`` or ``duplicate``.
         partitions: processes that clean up after the dead; one is enough but for very many processes that come and go.
+        partition_by: how duplicate keys are spread over them. By ``process``, the default: a process is linked to one,
+            a key is looked up in all. By ``key``, as unique ones always are: a key is looked up in one.
         listeners: local names of processes that get ``Registered`` and ``Unregistered`` messages.
         meta: values to begin with, see ``meta``.
 
@@ -94,6 +97,7 @@ class Registry:
         keys: Keys = "unique",
         *,
         partitions: int = 1,
+        partition_by: PartitionBy | None = None,
         listeners: Iterable[str] = (),
         meta: Mapping[Any, Any] | None = None,
     ) -> None:
@@ -103,10 +107,16 @@ class Registry:
             raise ConfigError(f"registry {name!r}: keys is one of {get_args(Keys)}, not {keys!r}")
         if type(partitions) is not int or partitions < 1:
             raise ConfigError(f"registry {name!r}: partitions is an int of at least 1, not {partitions!r}")
+        spread = partition_by or ("key" if keys == "unique" else "process")
+        if spread not in get_args(PartitionBy) or (keys == "unique" and spread != "key"):
+            raise ConfigError(
+                f"registry {name!r}: partition_by is one of {get_args(PartitionBy)} for duplicate keys, and 'key' for "
+                f"unique ones, not {partition_by!r}"
+            )
         self.name = name
         self._shelf_key, self._entries_key = shelf_key(name), entries_key(name)
         exact_meta = {exact(key): value for key, value in (meta or {}).items()}
-        self._setup = Setup(name, keys, partitions, tuple(listeners), exact_meta)
+        self._setup = Setup(name, keys, partitions, spread, tuple(listeners), exact_meta)
 
     def child_spec(self) -> ChildSpec:
         return ChildSpec(self.name, RegistryTree, (self._setup,), name=self.name)
@@ -155,6 +165,7 @@ class Registry:
 
     def unregister_match(self, key: Any, pattern: Any, where: Callable[[Any], object] | None = None) -> None:
         """``unregister`` those entries of this process whose value matches, as for ``match``."""
+        _core.check_pattern(pattern)
         self._remove(key, partial(_accepts, pattern, where))
 
     def update_value(self, key: Any, function: Callable[[Any], Any]) -> tuple[Any, Any]:
@@ -209,7 +220,10 @@ class Registry:
             key: taken literally.
             pattern: as for ``receive``: a type, a tuple of patterns, ``...`` for anything, a function, or a value.
             where: asked too, with the value.
+        Raises:
+            ConfigError: it is no pattern, such as ``list[int]``.
         """
+        _core.check_pattern(pattern)
         return [entry for entry in self.lookup(key) if _accepts(pattern, where, entry.value)]
 
     def count_match(self, key: Any, pattern: Any, where: Callable[[Any], object] | None = None) -> int:
@@ -222,7 +236,14 @@ class Registry:
         """All rows whose parts match the patterns and which ``where`` accepts. Cost: O(entries)."""
         rows = [Row(plain(name), *entry) for part in self._table().parts for name, entry in part.rows()]
         pattern = (key, pid, value)
+        _core.check_pattern(pattern)
         return [row for row in rows if _core.matches(pattern, tuple(row)) and (where is None or where(row))]
+
+    def count_select(
+        self, *, key: Any = ..., pid: Any = ..., value: Any = ..., where: Callable[[Row], object] | None = None
+    ) -> int:
+        """How many rows ``select`` finds."""
+        return len(self.select(key=key, pid=pid, value=value, where=where))
 
     def via(self, key: Any, value: Any = None) -> RegistryVia:
         """A unique ``key`` as a destination, and as the ``name=`` of a server, which registers it with ``value``."""

@@ -33,6 +33,7 @@ __all__ = [
     "Entry",
     "Keys",
     "Part",
+    "PartitionBy",
     "Registered",
     "RegistryTree",
     "Row",
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 Keys = Literal["unique", "duplicate"]
+PartitionBy = Literal["key", "process"]
 
 
 class Entry(NamedTuple):
@@ -93,6 +95,7 @@ class Setup:
     name: str
     keys: Keys
     partitions: int
+    partition_by: PartitionBy
     listeners: tuple[str, ...]
     meta: Mapping[Any, Any]
 
@@ -132,11 +135,12 @@ class Part:
 class Table:
     """All that a registry knows on one node."""
 
-    __slots__ = ("listeners", "locks", "meta", "name", "only", "parts", "unique")
+    __slots__ = ("by_key", "listeners", "locks", "meta", "name", "only", "parts", "unique")
 
     def __init__(self, setup: Setup) -> None:
         self.name = setup.name
         self.unique = setup.keys == "unique"
+        self.by_key = setup.partition_by == "key"
         self.parts: list[Part] = []
         self.only: Part | None = None  # the part, when there is one
         self.listeners = setup.listeners
@@ -152,15 +156,15 @@ class Table:
                 _core.current_scheduler().shelf[entries_key(self.name)] = part.entries
 
     def part(self, key: Key, pid: Pid) -> Part:
-        """Where ``pid`` holds ``key``: unique keys are spread by key, duplicate ones by process."""
+        """Where ``pid`` holds ``key``."""
         if self.only is not None:
             return self.only
-        return self.parts[(hash64(key) if self.unique else pid.id) % len(self.parts)]
+        return self.parts[(hash64(key) if self.by_key else pid.id) % len(self.parts)]
 
     def found(self, key: Key) -> list[Entry]:
         if self.only is not None:
             return self.only.found(key)
-        if self.unique:
+        if self.by_key:
             return self.parts[hash64(key) % len(self.parts)].found(key)
         return [entry for part in self.parts for entry in part.found(key)]
 

@@ -93,7 +93,14 @@ class Request:
         """The reply. Raises what ``call`` raises, but no CallTimeout unless the request has a time-out."""
         if self._is_collected:
             raise UsageError("the request is in a collection: receive its reply there")
+        return self._outcome()
+
+    def _outcome(self) -> Generator[Any, Any, Any]:
         return self._call.__await__()
+
+    def _result(self) -> Any:
+        """The reply that has come. Raises as the await does."""
+        return self._call.result()
 
     def done(self) -> bool:
         """Whether it has its reply, has failed, or was abandoned."""
@@ -216,6 +223,6 @@ class Requests:
         request = self._done.popleft()
         del self._open[request]
         try:
-            return request.label, request._call.result()
+            return request.label, request._result()
         except Exception as error:
             raise RequestFailed(request.label, error) from error

@@ -102,6 +102,8 @@ class _Start:
 
     async def run(self) -> None:
         """Initialise the server; runs in the new process."""
+        if self.server.hibernate_after_s is not None:
+            _core.hibernate_after(self.server.hibernate_after_s)
         if self.name is not None:
             await self._take_name(self.name)
         try:

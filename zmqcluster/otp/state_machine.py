@@ -3,7 +3,7 @@
     event ──> the method of the state ──> Keep(*actions)           stay; returning None is Keep()
                                       ├─> Next(self.open, *actions) change the state
                                       ├─> Repeat(*actions)         stay, and enter the state anew
-                                      └─> Stop(reason)
+                                      └─> Stop(reason), or StopAndReply(reason, *answers)
 
     class Door(StateMachine):
         def initial(self, code: str) -> State:
@@ -16,8 +16,12 @@
                     return Next(self.open, Timeout(10.0))
             return None
 
+A class with a ``handle_event(event, state)`` of its own has one method for all states, which are then values of any
+kind: ``Next(("open", visitors))``. States are compared with ``==`` and by type.
+
 Order: events that an action inserted come first, then those that were postponed and are tried again because the state
-changed, then zero time-outs, then the mailbox. Source: OTP gen_statem, callback mode state_functions.
+changed, then zero time-outs, then the mailbox.
+Source: OTP gen_statem, callback modes state_functions and handle_event_function.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ from zmqcluster.otp.transitions import (
     Repeat,
     Result,
     State,
+    StopAndReply,
     Timeout,
     Told,
 )
@@ -66,6 +71,7 @@ __all__ = [
     "Result",
     "State",
     "StateMachine",
+    "StopAndReply",
     "Timeout",
     "Told",
 ]
@@ -83,9 +89,16 @@ class StateMachine(GenServer):
         """Set up the data, and return the first state, or Next(state, *actions), Ignore() or Stop(reason)."""
         raise NotImplementedError(f"{type(self).__name__} has no initial()")
 
+    def handle_event(self, event: Event, state: Any) -> Any:
+        """Answer any event in any state; by default, the method of the state does."""
+        return getattr(self, state)(event)
+
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        """Adapt the data that a machine of an older class left; return Next(state) when its state is another now."""
+
     # --- what a GenServer is told becomes an event
     async def init(self, *arguments: Any, **keywords: Any) -> Any:
-        self._state = ""
+        self._state: Any = None
         self._queue: deque[Event | Due] = deque()
         self._postponed: list[Event] = []
         self._timers = StateTimers()
@@ -93,8 +106,22 @@ class StateMachine(GenServer):
         if isinstance(first, Stop | Ignore):
             return first
         result = first if isinstance(first, Next) else Next(first)
-        self._state = self._name_of(result)
+        self._state = self._state_of(result)
         return Continue(result.actions)
+
+    async def _adopt(self, old_version: Any, extra: Any) -> None:
+        result = await settle(self.code_change(old_version, extra))
+        if isinstance(result, Next) and not result.actions:
+            self._state = self._state_of(result)
+        elif result is not None:
+            raise UsageError(f"code_change returns None or Next(state), not {result!r}")
+        elif self._has_methods and not callable(getattr(self, self._state, None)):
+            raise UsageError(f"{type(self).__name__} has no state {self._state!r}: let code_change return Next(state)")
+
+    @property
+    def _has_methods(self) -> bool:
+        """Whether states are methods."""
+        return type(self).handle_event is StateMachine.handle_event
 
     async def handle_continue(self, value: tuple[Action, ...]) -> Stop | None:
         for action in value:
@@ -131,11 +158,14 @@ class StateMachine(GenServer):
         return None
 
     async def _ask(self, event: Event) -> Keep | Stop:
-        result = await settle(getattr(self, self._state)(event))
+        result = await settle(self.handle_event(event, self._state))
         if result is None:
             return Keep()
+        if isinstance(result, StopAndReply):
+            self._answer(result.actions)
+            return Stop(result.reason)
         if not isinstance(result, Keep | Stop):
-            raise UsageError(f"state {self._state} returned {result!r}, not Keep, Next, Repeat, Stop or None")
+            raise UsageError(f"state {self._state!r} returned {result!r}, not Keep, Next, Repeat, Stop or None")
         return result
 
     def format_status(self) -> Any:
@@ -152,8 +182,8 @@ class StateMachine(GenServer):
             self._postponed.append(event)
         previous = self._state
         if isinstance(result, Next):
-            self._state = self._name_of(result)
-        has_changed = self._state != previous
+            self._state = self._state_of(result)
+        has_changed = type(self._state) is not type(previous) or self._state != previous
         if has_changed:
             self._timers.cancel("state")
             self._queue.extendleft(reversed(self._postponed))
@@ -162,14 +192,14 @@ class StateMachine(GenServer):
         self._set_timers(result.actions)
         return await self._enter(previous) if has_changed or isinstance(result, Repeat) else None
 
-    async def _enter(self, previous: str | None) -> Stop | None:
+    async def _enter(self, previous: Any) -> Stop | None:
         if not self.state_enter:
             return None
         result = await self._ask(Entered(previous))
         if isinstance(result, Stop):
             return result
         if type(result) is not Keep or any(isinstance(action, Postpone | Insert) for action in result.actions):
-            raise UsageError(f"entering {self._state} may answer and set time-outs, and nothing else")
+            raise UsageError(f"entering {self._state!r} may answer and set time-outs, and nothing else")
         self._answer(result.actions)
         self._set_timers(result.actions)
         return None
@@ -191,7 +221,9 @@ class StateMachine(GenServer):
                 if due is not None:
                     self._queue.append(due)
 
-    def _name_of(self, result: Next) -> str:
+    def _state_of(self, result: Next) -> Any:
+        if not self._has_methods:
+            return result.state
         name = getattr(result.state, "__name__", "")
         if not name or getattr(self, name, None) != result.state:
             raise UsageError(f"{result.state!r} is no state of {type(self).__name__}: give one of its methods")

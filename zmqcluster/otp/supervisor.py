@@ -7,7 +7,8 @@
 
 A group restart also starts children that had ended normally; temporary ones are forgotten. More than ``max_restarts``
 starts in ``max_seconds`` and the supervisor stops all children and ends with Shutdown. A failed restart counts, and is
-tried again at once from the mailbox, so the supervisor answers between the tries. Source: OTP supervisor.
+tried again at once from the mailbox, so the supervisor answers between the tries; with a ``backoff``, after a wait that
+grows, during which it answers too. Source: OTP supervisor; the back-off is ours.
 """
 
 from __future__ import annotations
@@ -23,23 +24,24 @@ from zmqcluster._ids import Pid
 from zmqcluster.core import Call, Exit, Stop
 from zmqcluster.errors import (
     AlreadyStarted,
+    ChildPresent,
     ClusterError,
     ConfigError,
     NotRegistered,
     Refusal,
     StartFailed,
-    SupervisionError,
 )
 from zmqcluster.exits import Killed, Shutdown, is_expected
+from zmqcluster.otp.backoff import Backoff, check_backoff
 from zmqcluster.otp.child_spec import Child, ChildSpec, child_spec, child_specs, starts_again
 from zmqcluster.otp.children import ChildEntry, ChildInfo, Children, Strategy, report, report_progress
 from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.methods import call, cast
 from zmqcluster.otp.starting import IGNORED, start_process
 from zmqcluster.otp.stopping import stop_process
-from zmqcluster.runtime.process import trap_exits
+from zmqcluster.runtime.process import TimerFired, trap_exits
 
-__all__ = ["AutoShutdown", "ChildInfo", "Strategy", "Supervisor", "stop_process"]
+__all__ = ["AutoShutdown", "Backoff", "ChildInfo", "Strategy", "Supervisor", "stop_process"]
 
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
 
@@ -60,6 +62,7 @@ class Supervisor(GenServer):
     max_restarts: ClassVar[int] = 3
     max_seconds: ClassVar[float] = 5.0
     auto_shutdown: ClassVar[AutoShutdown] = "never"
+    backoff: ClassVar[Backoff | None] = None
 
     async def init(
         self,
@@ -69,17 +72,22 @@ class Supervisor(GenServer):
         max_restarts: int | None = None,
         max_seconds: float | None = None,
         auto_shutdown: AutoShutdown | None = None,
+        backoff: Backoff | None = None,
     ) -> Stop | None:
         """Start the children in order; when one fails, stop those before it and fail too, naming it.
 
         Args:
             auto_shutdown: end, with all children, when any or all of the significant children have ended by themselves.
+            backoff: wait before a child is started again, see ``Backoff``. What a strategy stops with it is stopped at
+                once and started with it after the wait; each restart, also one that fails, counts as without.
         """
         self._strategy: Strategy = strategy or self.strategy
         self._max_restarts = self.max_restarts if max_restarts is None else max_restarts
         self._max_seconds = self.max_seconds if max_seconds is None else max_seconds
         self._auto_shutdown: AutoShutdown = auto_shutdown or self.auto_shutdown
+        self._backoff = self.backoff if backoff is None else backoff
         _check_limits(self._strategy, self._max_restarts, self._max_seconds, self._auto_shutdown)
+        check_backoff(self._backoff)
         self._children = Children()
         self._restarts: deque[float] = deque()
         for spec in child_specs(self.children if children is None else children):
@@ -100,7 +108,8 @@ class Supervisor(GenServer):
 
         Raises:
             ConfigError: ``child`` is no child specification, or none for this supervisor.
-            StartFailed: with nothing added. SupervisionError: the id is in use.
+            AlreadyStarted: a child of this id runs. ChildPresent: it is stopped or restarting.
+            StartFailed: its init failed; nothing was added.
         """
         pid: Pid | None = await _core.current_scheduler().call(self.dest, StartChild(child_spec(child)), None)
         return pid
@@ -118,7 +127,7 @@ class Supervisor(GenServer):
             raise Refusal(error) from error
         present = self._children.find(spec.id)
         if present is not None:
-            raise _refusal(f"child {spec.id!r} exists already as {present.pid or 'a stopped child'}")
+            raise Refusal(ChildPresent(spec.id, present.state) if present.pid is None else AlreadyStarted(present.pid))
         entry = self._children.add(spec)
         try:
             await self._start(entry)
@@ -129,16 +138,20 @@ class Supervisor(GenServer):
 
     @call
     async def terminate_child(self, id: str) -> None:
-        """Stop a child; its spec stays, and ``restart_child`` starts it again. A temporary child is forgotten."""
+        """Stop a child; its spec stays, and ``restart_child`` starts it again. A temporary child is forgotten.
+
+        Raises:
+            NotRegistered: there is no such child; also below.
+        """
         entry = self._entry(id)
-        entry.restarting = False
         await self._stop(entry)
+        entry.restarting, entry.delay_s = False, None
         if entry.spec.restart == "temporary":
             self._children.remove(entry)
 
     @call
     async def restart_child(self, id: str) -> Pid | None:
-        """Start a child that is stopped; None when its init returned Ignore."""
+        """Start a child that is stopped; None when its init returned Ignore. Raises ChildPresent, StartFailed."""
         entry = self._stopped_entry(id)
         try:
             await self._start(entry)
@@ -148,7 +161,7 @@ class Supervisor(GenServer):
 
     @call
     def delete_child(self, id: str) -> None:
-        """Forget a child that is stopped."""
+        """Forget a child that is stopped. Raises ChildPresent."""
         self._children.remove(self._stopped_entry(id))
 
     @call
@@ -163,15 +176,26 @@ class Supervisor(GenServer):
 
     # --- what happens to children
     async def handle_info(self, message: Any) -> Stop | None:
-        """A child ended."""
-        entry = self._children.of_pid(message.pid) if isinstance(message, Exit) else None
-        return None if entry is None else await self._ended(entry, message.reason)
+        """A child ended, or its wait is over."""
+        match message:
+            case Exit(pid, reason):
+                entry = self._children.of_pid(pid)
+                return None if entry is None else await self._ended(entry, reason)
+            case TimerFired(ref, str() as id):
+                entry = self._children.find(id)
+                if entry is not None and entry.timer == ref:
+                    await self._stop_group(entry)  # somebody may have started one of them meanwhile
+                    await self._start_group(entry)
+            case _:
+                super().handle_info(message)
+        return None
 
     @cast
     async def _retry(self, id: str) -> Stop | None:
         """The restart of a child failed: try again, unless it was stopped or deleted meanwhile."""
         entry = self._children.find(id)
-        return await self._restart(entry) if entry is not None and entry.restarting else None
+        is_due = entry is not None and entry.restarting and entry.timer is None
+        return await self._restart(entry) if entry is not None and is_due else None
 
     async def terminate(self, reason: Any) -> None:
         """Stop the children in reverse order."""
@@ -179,6 +203,8 @@ class Supervisor(GenServer):
 
     async def _ended(self, entry: ChildEntry, reason: Any) -> Stop | None:
         pid = self._children.ended(entry)
+        if self._backoff is not None and self._backoff.is_over(_now_s() - entry.started_s):
+            entry.delay_s = None
         if not is_expected(reason):
             report("child_terminated", entry, pid, reason)
         if starts_again(entry.spec.restart, reason):
@@ -200,8 +226,19 @@ class Supervisor(GenServer):
             report("shutdown", entry, None, "reached_max_restart_intensity")
             await self._stop_children()
             return Stop(Shutdown("reached_max_restart_intensity"))
+        await self._stop_group(entry)
+        if self._backoff is None:
+            await self._start_group(entry)
+        else:
+            entry.wait(self._backoff.after_s(entry.delay_s), entry.spec.id)
+        return None
+
+    async def _stop_group(self, entry: ChildEntry) -> None:
         for victim in reversed(self._children.group(entry, self._strategy)):
             await self._stop(victim)
+            victim.restarting = False
+
+    async def _start_group(self, entry: ChildEntry) -> None:
         for started in self._children.group(entry, self._strategy):
             if started.spec.restart == "temporary":
                 self._children.remove(started)
@@ -214,11 +251,10 @@ class Supervisor(GenServer):
                 started.restarting = True
                 type(self).at(_core.self())._retry(started.spec.id)
                 break
-        return None
 
     def _may_restart(self) -> bool:
         """Count one restart, and say whether it is within the intensity."""
-        now_s = _core.current_scheduler().loop.time()
+        now_s = _now_s()
         self._restarts.append(now_s)
         while self._restarts[0] < now_s - self._max_seconds:
             self._restarts.popleft()
@@ -239,14 +275,16 @@ class Supervisor(GenServer):
     def _stopped_entry(self, id: str) -> ChildEntry:
         entry = self._entry(id)
         if entry.pid is not None or entry.restarting:
-            raise _refusal(f"child {id!r} is {'restarting' if entry.restarting else 'running'}")
+            raise Refusal(ChildPresent(id, entry.state))
         return entry
 
     async def _start(self, entry: ChildEntry) -> None:
         """Start the child. One whose init returns Ignore has no pid; if it is temporary, it is forgotten."""
         spec = entry.spec
         try:
-            pid = await start_process(spec.server, spec.args, dict(spec.kwargs), name=spec.name, link=True)
+            pid = await start_process(
+                spec.server, spec.args, dict(spec.kwargs), name=spec.name, timeout_s=spec.start_timeout_s, link=True
+            )
         except AlreadyStarted as taken:
             raise StartFailed(spec.server.__name__, ("already_started", taken.pid)) from taken
         except StartFailed as failed:
@@ -258,9 +296,11 @@ class Supervisor(GenServer):
             raise StartFailed(spec.server.__name__, str(error)) from error
         else:
             self._children.started(entry, pid)
+            entry.started_s = _now_s()
             report_progress(entry)
 
     async def _stop(self, entry: ChildEntry) -> None:
+        entry.wait_no_more()
         pid = self._children.ended(entry)
         if pid is None:
             return
@@ -273,8 +313,8 @@ class Supervisor(GenServer):
             await self._stop(entry)
 
 
-def _refusal(text: str) -> Refusal:
-    return Refusal(SupervisionError(text))
+def _now_s() -> float:
+    return _core.current_scheduler().loop.time()
 
 
 def _check_limits(strategy: str, max_restarts: int, max_seconds: float, auto_shutdown: str) -> None:

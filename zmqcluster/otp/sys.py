@@ -1,8 +1,8 @@
 """Look into a running server, and change it: its state, its code, what it is told.
 
-    await sys.suspend(orders)                            # messages wait, in their order
-    await sys.change_code(orders, OrdersV2, 1, None)     # Orders -> OrdersV2, on the same state
-    await sys.resume(orders)
+    await zc.sys.suspend(orders)                            # messages wait, in their order
+    await zc.sys.change_code(orders, OrdersV2, 1, None)     # Orders -> OrdersV2, on the same state
+    await zc.sys.resume(orders)
 
 Every GenServer answers these, suspended or not. ``dest`` is any destination. What carries a function or a class works
 on servers of this node only: code does not travel.
@@ -17,6 +17,7 @@ from typing import Any
 from zmqcluster import _core
 from zmqcluster.errors import ConfigError
 from zmqcluster.otp.debug import DONE, DebugFunction, Event, Statistics
+from zmqcluster.otp.gen_server import NORMAL, stop
 from zmqcluster.otp.methods import DEFAULT_TIMEOUT_S
 from zmqcluster.otp.system_calls import Status
 from zmqcluster.runtime.process import Destination
@@ -39,6 +40,7 @@ __all__ = [
     "resume",
     "statistics",
     "suspend",
+    "terminate",
     "trace",
 ]
 
@@ -87,6 +89,13 @@ async def suspend(dest: Destination, *, timeout_s: float | None = DEFAULT_TIMEOU
 async def resume(dest: Destination, *, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
     """Let a suspended server go on, with what waited first; a timeout_s of its last handler starts again."""
     await _ask(dest, "$resume", timeout_s=timeout_s)
+
+
+async def terminate(
+    dest: Destination, reason: Any = NORMAL, *, timeout_s: float | None = DEFAULT_TIMEOUT_S
+) -> None:
+    """Stop a server, suspended or not, and return when it has ended: ``zc.stop``. Source: sys:terminate/3."""
+    await stop(dest, reason, timeout_s)
 
 
 async def change_code(

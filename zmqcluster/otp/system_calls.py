@@ -8,7 +8,6 @@ class, as they were; only what it changed inside the values stays changed.
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -100,9 +99,7 @@ async def _change_code(server: Any, new_class: type[Any] | str, old_version: Any
         new_class = resolve_server(new_class) if isinstance(new_class, str) else new_class
         behaviour = new_class._table()
         server.__class__ = new_class
-        changed = server.code_change(old_version, extra)
-        if inspect.isawaitable(changed):
-            await changed
+        await server._adopt(old_version, extra)
     except Exception as error:
         server.__class__ = old_class
         _set_state(server, state)

@@ -103,7 +103,7 @@ class Task(Generic[T_co]):
         scheduler, owner, refs = _core.current_scheduler(), _core.self(), list[Ref]()
         label = label_of(function)
         pid: Pid = scheduler.spawn(_run(refs, function, arguments, keywords), link=True, label=label)
-        refs.append(_core.monitor(pid, "explicit"))
+        refs.append(_core.monitor(pid, "demonitor"))
         return Task(pid, refs[0], owner, label)
 
     @staticmethod
@@ -232,7 +232,7 @@ def adopt(pid: Pid, label: str, *, is_linked: bool) -> Task[Any]:
     """The running process becomes the owner of a task that waits to be ``released``."""
     if is_linked:
         link(pid)
-    return Task(pid, _core.monitor(pid, "explicit"), _core.self(), label)
+    return Task(pid, _core.monitor(pid, "demonitor"), _core.self(), label)
 
 
 async def call_function(function: Callable[..., Any], arguments: Sequence[Any], keywords: dict[str, Any]) -> Any:

@@ -32,6 +32,7 @@ __all__ = [
     "Repeat",
     "Result",
     "State",
+    "StopAndReply",
     "Timeout",
     "Told",
 ]
@@ -79,9 +80,12 @@ class Elapsed:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """The state was entered, if the class has ``state_enter``; ``previous`` is None at the start."""
+    """The state was entered, if the class has ``state_enter``.
 
-    previous: str | None
+    ``previous`` is the state before, by its name or as its value; None at the start.
+    """
+
+    previous: Any
 
 
 Event = Called | Told | Received | Internal | Elapsed | Entered
@@ -151,13 +155,30 @@ class Repeat(Keep):
 
 
 class Next(Keep):
-    """Change to ``state``, a method of the machine; to the present one is the same as Keep."""
+    """Change to ``state``; to the present one is the same as Keep.
+
+    ``state`` is a method of the machine, or any value where the class has a ``handle_event`` of its own.
+    """
 
     __slots__ = ("state",)
 
-    def __init__(self, state: State, *actions: Action) -> None:
+    def __init__(self, state: object, *actions: Action) -> None:
         super().__init__(*actions)
         self.state = state
+
+
+class StopAndReply(Keep):
+    """Give the answers, then end the machine with ``reason``; ``Stop(reason, reply=...)`` ends it first."""
+
+    __slots__ = ("reason",)
+
+    actions: tuple[Answer, ...]
+
+    def __init__(self, reason: object, *answers: Answer) -> None:
+        super().__init__(*answers)
+        if not all(isinstance(answer, Answer) for answer in answers):
+            raise ConfigError(f"who stops can give answers, and nothing else: {answers!r}")
+        self.reason = reason
 
 
 Result = Keep | Stop | None

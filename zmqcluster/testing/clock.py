@@ -13,6 +13,7 @@ is a ``Deadlock``; a program that never lets time pass is a ``Livelock``.
 from __future__ import annotations
 
 import asyncio
+import math
 from asyncio.events import Handle
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -26,6 +27,7 @@ __all__ = ["Deadlock", "Livelock", "VirtualLoop"]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+RESOLUTION_S = 1e-9  # timers that close together fall due together; asyncio's own on Linux
 TURNS_MAX = 100_000  # turns of the loop in one instant; a program with more of them spins
 STEP_MS = 5.0  # how often ``run_until`` looks, unless told
 
@@ -59,7 +61,7 @@ class VirtualSelector:
             raise Deadlock(self._loop.pending())
         if timeout > 0:
             self._turns = 0
-            self._loop.now += timeout
+            self._loop.advance(timeout)
             return []
         self._turns += 1
         if self._turns > self._turns_max:
@@ -70,11 +72,14 @@ class VirtualSelector:
 class VirtualLoop(CellLoop):
     """An asyncio loop in virtual time: Tasks, ``asyncio.timeout``, TaskGroups and the core run in it unchanged."""
 
+    _clock_resolution: float
+
     is_virtual = True  # a scheduler on such a loop counts its turns instead of timing them
 
     def __init__(self, start_s: float = 0.0, *, turns_max: int = TURNS_MAX) -> None:
         super().__init__()
         self.now = start_s
+        self.advance(0.0)
         self.failures: list[dict[str, Any]] = []
         self._is_ending = False
         self._selector = VirtualSelector(self, turns_max)
@@ -82,6 +87,15 @@ class VirtualLoop(CellLoop):
 
     def time(self) -> float:
         return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock.
+
+        A timer is due when it is less than the resolution ahead. After 97 days the next float is further away than a
+        nanosecond: with a resolution below that, a timer of this very instant would never be due.
+        """
+        self.now += seconds
+        self._clock_resolution = max(RESOLUTION_S, 2 * math.ulp(self.now))
 
     @property
     def now_ms(self) -> float:
