@@ -20,7 +20,6 @@ from zmqcluster.protocol.catalogue_messages import (
     Elsewhere,
     Found,
     Later,
-    ReplicaJoined,
     StartChild,
     StopChild,
     Terminated,
@@ -37,6 +36,7 @@ from zmqcluster.protocol.children import (
 )
 from zmqcluster.protocol.effects import Effect, Emit, Reply
 from zmqcluster.protocol.keeper import Keeper
+from zmqcluster.protocol.replication import ReplicaJoined
 from zmqcluster.protocol.table import Table
 
 NODES = ("a@h", "b@h", "c@h", "d@h")

@@ -13,6 +13,7 @@ from zmqcluster.ids import Pid
 from zmqcluster.protocol.effects import Broadcast, Effect, Emit, Send
 from zmqcluster.protocol.entries import Delta, Entry, Snapshot
 from zmqcluster.protocol.ownership import DIGEST_MS, Conflict, Ownership, precedence
+from zmqcluster.protocol.replication import ReplicaJoined
 from zmqcluster.protocol.streams import Stream
 
 NODES = ("a@h", "b@h", "c@h", "d@h")
@@ -33,8 +34,7 @@ def histories(changes: list[tuple[int, int, bool]]) -> tuple[list[Message], dict
             stream.put(name, Entry(Pid(stream.pid.node, 1, time), None, time // 2, 0))
         elif name in stream.entries:
             stream.drop(name)
-        if (delta := stream.unsent()) is not None:
-            said.append((stream.pid.node, delta))
+        said += [(stream.pid.node, delta) for delta in stream.unsent()]
         if time % 5 == 0:
             said += [(stream.pid.node, part) for part in stream.snapshot()]
     # In the end each is known up to its last change, whatever came of the rest.
@@ -80,8 +80,11 @@ class Names:
             self.start(node)
 
     def on_told(self, node: str, effect: Effect) -> None:
-        assert isinstance(effect, Emit) and isinstance(effect.event, Conflict)
+        assert isinstance(effect, Emit)
+        if isinstance(effect.event, ReplicaJoined):
+            return
         conflict = effect.event
+        assert isinstance(conflict, Conflict)
         assert self.held[node].pop(tagged(conflict.key)) == conflict.loser
         assert conflict.winner.node != node
         self.lost.append(conflict.loser)

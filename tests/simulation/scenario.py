@@ -1,4 +1,4 @@
-"""Five nodes, a hundred supervised workers with names, and whatever weather the seed brings.
+"""Five nodes, a hundred supervised workers with names and in groups, and whatever weather the seed brings.
 
     start, ensure most ──> faults: cuts, one-way cuts, crashes, restarts, stalls, heals ──> last heal ──> converge
                            safety is looked at after each                               liveness is demanded
@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
+from zmqcluster.cluster.groups import Groups
 from zmqcluster.cluster.registry import ClusterRegistry
 from zmqcluster.cluster.supervisor import ClusterSupervisor
 from zmqcluster.errors import ClusterError
@@ -32,6 +33,7 @@ from zmqcluster.testing.trace import Entry
 
 NODES = 5
 IDS = [f"w{number:02}" for number in range(100)]
+GROUPS = [f"g{number}" for number in range(10)]  # of the workers by the last digit of their id
 NAMED = [each for each in IDS if not each.endswith("7")]  # a name ends a double too: without one, others must
 EARLY, LATE = IDS[:80], IDS[80:]  # ensured before the faults, and during them
 FAULTS = ["cut", "cut", "cut_one_way", "blip", "reset", "crash", "crash", "restart", "bounce", "stall", "heal", "ask"]
@@ -49,13 +51,15 @@ STEADY_MS = 400  # and it stays so
 
 names = ClusterRegistry("names")
 workers = ClusterSupervisor("workers")
+groups = Groups("groups")
 
 
 class Worker(GenServer):
-    """One per id; it knows its id and nothing else."""
+    """One per id; it knows its id and nothing else, and is a member of one group."""
 
     def init(self, worker_id: str) -> None:
         self.worker_id = worker_id
+        groups.join(group_of(worker_id))
         note(f"started {worker_id}")
 
     def terminate(self, reason: object) -> None:
@@ -66,9 +70,13 @@ class Worker(GenServer):
         return self.worker_id
 
 
+def group_of(worker_id: str) -> str:
+    return f"g{worker_id[-1]}"
+
+
 async def main() -> None:
     """What runs on every node."""
-    await Supervisor.start_link([names, workers])
+    await Supervisor.start_link([names, groups, workers])
     await receive(match=lambda _: False)
 
 
@@ -216,7 +224,12 @@ class Scenario:
             return found
         views = {name: self.lookups(name) for name in self.simulation.names}
         children = {name: self.children(name) for name in self.simulation.names}
-        return checkers.names_resolve(NAMED, alive, views) + checkers.equal_views("children", children)
+        members = {name: self.members(name) for name in self.simulation.names}
+        return (
+            checkers.names_resolve(NAMED, alive, views)
+            + checkers.equal_views("children", children)
+            + checkers.equal_views("groups", {**members, "alive": grouped(alive)})
+        )
 
     def peers(self, name: str) -> list[str]:
         return self.simulation.node(name).nodes()
@@ -241,6 +254,20 @@ class Scenario:
 
     def children(self, name: str) -> object:
         return self.simulation.at(name, workers.which_children)
+
+    def members(self, name: str) -> dict[str, list[Pid]]:
+        def look() -> dict[str, list[Pid]]:
+            return {group: sorted(groups.get_members(group)) for group in GROUPS}
+
+        return self.simulation.at(name, look)
+
+
+def grouped(alive: dict[str, list[Pid]]) -> dict[str, list[Pid]]:
+    """The members of each group, by what its workers were told."""
+    found: dict[str, list[Pid]] = {group: [] for group in GROUPS}
+    for worker_id, pids in alive.items():
+        found[group_of(worker_id)] += pids
+    return {group: sorted(pids) for group, pids in found.items()}
 
 
 def is_down(entry: Entry) -> bool:

@@ -25,7 +25,6 @@ from zmqcluster.protocol.catalogue_messages import (
     Members,
     NotFound,
     Refused,
-    ReplicaJoined,
     StartChild,
     StopChild,
     Terminated,
@@ -35,6 +34,7 @@ from zmqcluster.protocol.children import FAILED, FINISHED, RUNNING, STARTING, TE
 from zmqcluster.protocol.effects import Broadcast, Effect, Emit, Reply, Send
 from zmqcluster.protocol.keeper import CONFLICT_MS_MAX, CONFLICT_RETRY_MS, FIRST_CONFLICT_MS_MAX
 from zmqcluster.protocol.replicas import Replicas
+from zmqcluster.protocol.replication import ReplicaJoined
 from zmqcluster.protocol.table import TOMBSTONE_MS, Table
 
 A, B, C = "a@host", "b@host", "c@host"

@@ -18,13 +18,14 @@ from zmqcluster.errors import (
     NotRegistered,
     UsageError,
 )
-from zmqcluster.exits import Kill, NameConflict
+from zmqcluster.exits import Kill, NameConflict, Shutdown
 from zmqcluster.ids import Pid
 from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.methods import call
 from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.protocol.ownership import DIGEST_MS
 from zmqcluster.runtime.process import exit, is_alive, receive, spawn, trap_exits, whereis
+from zmqcluster.testing.network import Conditions
 from zmqcluster.testing.simulation import Simulation
 
 names = ClusterRegistry("test.names")
@@ -47,7 +48,7 @@ async def main() -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[Simulation]:
-    with Simulation(1, 3) as simulation:
+    with Simulation(1, 3, conditions=Conditions(gossip_loss=0.0)) as simulation:  # else PUSH_MS is no promise
         for name in simulation.names:
             simulation.start(name, main)
         simulation.eventually(lambda: all(len(simulation.node(n).nodes()) == 2 for n in simulation.names), 5_000)
@@ -262,3 +263,38 @@ def test_child_spec_when_listed_then_it_names_the_replica() -> None:
 
     assert (spec.server, spec.args, spec.name) == (RegistryServer, ("test.names",), "zmqcluster.registry:test.names")
     assert repr(names) == "ClusterRegistry('test.names')"
+
+
+def test_registry_when_it_is_stopped_in_order_on_a_node_then_its_names_leave_the_others(cluster: Simulation) -> None:
+    registered(cluster, "a", "k")
+    cluster.run_ms(PUSH_MS)
+    scheduler = cluster.node("a").scheduler
+    server = cluster.at("a", lambda: whereis("zmqcluster.registry:test.names"))
+    assert server is not None
+    parent = (scheduler.describe(server) or {})["parent"]
+
+    scheduler.exit(parent, server, Shutdown())
+    cluster.run_ms(PUSH_MS)
+
+    assert lookups(cluster, "k") == [None] * 3
+
+
+def test_process_when_it_registers_again_and_again_then_it_is_watched_once(cluster: Simulation) -> None:
+    async def again() -> None:
+        for _ in range(5):
+            await names.register("k")
+            await names.unregister("k")
+        await names.register("k")
+        await names.register("l")
+
+    server = cluster.at("a", lambda: whereis("zmqcluster.registry:test.names"))
+    assert server is not None
+    before = len((cluster.node("a").scheduler.describe(server) or {})["monitors"])
+    seen: list[int] = []
+
+    async def count() -> None:
+        await again()
+        seen.append(len((cluster.node("a").scheduler.describe(server) or {})["monitors"]))
+
+    cluster.run_on("a", count)
+    assert seen == [before + 1]

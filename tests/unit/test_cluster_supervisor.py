@@ -30,6 +30,7 @@ from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.protocol.catalogue import DIGEST_MS
 from zmqcluster.runtime.process import exit, receive, spawn, trap_exits, whereis
 from zmqcluster.runtime.process import self as this_process
+from zmqcluster.testing.network import Conditions
 from zmqcluster.testing.simulation import Simulation
 
 names = ClusterRegistry("test.names")
@@ -78,7 +79,7 @@ async def main() -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[Simulation]:
-    with Simulation(1, 3) as simulation:
+    with Simulation(1, 3, conditions=Conditions(gossip_loss=0.0)) as simulation:  # else PUSH_MS is no promise
         for name in simulation.names:
             simulation.start(name, main)
         simulation.eventually(lambda: is_complete(simulation), 5_000)

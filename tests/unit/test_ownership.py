@@ -11,6 +11,7 @@ from zmqcluster.ids import Pid
 from zmqcluster.protocol.effects import Broadcast, Effect, Emit, Send
 from zmqcluster.protocol.entries import Delta, Digest, Entry, Fetch, Hello, Snapshot
 from zmqcluster.protocol.ownership import DIGEST_MS, Conflict, Ownership, precedence
+from zmqcluster.protocol.replication import ORPHAN_MS, ReplicaJoined
 from zmqcluster.protocol.streams import AHEAD_DELTAS_MAX, LOG_CHANGES_MAX, PART_ENTRIES_MAX, Copy, Stream
 
 A, B, C = "a@host", "b@host", "c@host"
@@ -151,7 +152,8 @@ def test_node_up_when_names_exist_then_each_side_gets_one_snapshot() -> None:
     first = a.on_node_up(B, 0)
     answer = b.on_node_up(A, 0) + b.on_message(A, first[0].message, 0)
 
-    assert [type(effect.message) for effect in answer] == [Hello, Hello, Snapshot]
+    assert [type(effect.message) for effect in answer[:-1]] == [Hello, Hello, Snapshot]
+    assert answer[-1] == Emit(ReplicaJoined(a.me))
     deliver(b, a, answer)
     assert a.view == b.view
     assert b.on_message(A, Hello(a.me), 0) == []
@@ -324,6 +326,64 @@ def test_restart_when_only_the_replica_restarts_then_its_earlier_names_leave() -
     assert a.lookup("k") is None
     assert a.lookup("l") == new.lookup("l") == (pid(B, 2), None)
     assert new.on_message(A, Hello(a.me), 1) == []
+
+
+def test_replica_when_it_ended_in_order_then_its_names_leave_at_once_and_its_successor_brings_others() -> None:
+    a, old = joined(A, B)
+    old.register("k", pid(B, 1), None, now_ms=0)
+    deliver(old, a, old.flush())
+
+    assert a.on_replica_down(pid(C, 0), is_final=True, now_ms=1) == []
+    assert a.on_replica_down(pid(B, 99), is_final=True, now_ms=1) == []
+    assert a.lookup("k") is not None
+    a.on_replica_down(old.me, is_final=True, now_ms=1)
+
+    assert a.lookup("k") is None
+    new = Ownership(pid(B, 99))
+    new.register("l", pid(B, 2), None, now_ms=2)
+    deliver(new, a, new.on_node_up(A, 2), 2)
+    assert a.lookup("l") == (pid(B, 2), None)
+
+
+def test_replica_when_it_crashed_then_its_names_wait_for_the_successor_but_not_for_ever() -> None:
+    a, old = joined(A, B)
+    old.register("k", pid(B, 1), None, now_ms=0)
+    deliver(old, a, old.flush())
+
+    a.on_replica_down(old.me, is_final=False, now_ms=1)
+    a.on_tick(ORPHAN_MS)
+    assert a.lookup("k") == (pid(B, 1), None)
+    a.on_tick(ORPHAN_MS + DIGEST_MS)
+    assert a.lookup("k") is None
+
+
+def test_replica_when_its_successor_came_then_the_names_it_kept_were_never_away() -> None:
+    a, old = joined(A, B)
+    old.register("k", pid(B, 1), None, now_ms=0)
+    deliver(old, a, old.flush())
+    a.on_replica_down(old.me, is_final=False, now_ms=1)
+    new = Ownership(pid(B, 99))
+    new.register("k", pid(B, 1), None, now_ms=2)
+    for number in range(PART_ENTRIES_MAX):
+        new.register(number, pid(B, 1), None, now_ms=2)
+    parts = [effect for effect in new.on_node_up(A, 2) + new.on_message(A, Hello(a.me), 2) if isinstance(effect, Send)]
+
+    for part in parts:
+        assert a.lookup("k") is not None
+        a.on_message(B, part.message, 2)
+
+    a.on_tick(2 * ORPHAN_MS)
+    assert a.count() == PART_ENTRIES_MAX + 1
+
+
+def test_fetch_when_asked_2000_times_then_one_snapshot_answers_them() -> None:
+    a, _ = joined(A, B)
+    a.register("k", pid(A, 1), None, now_ms=0)
+
+    answers = [effect for _ in range(2_000) for effect in a.on_message(B, Fetch(a.me, -1), 1)]
+
+    assert len(answers) == 1
+    assert len(a.on_message(B, Fetch(a.me, -1), 1 + DIGEST_MS)) == 1
 
 
 # --- two claims

@@ -21,16 +21,17 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from zmqcluster import _core
-from zmqcluster.cluster.replica import Replica, shelved
-from zmqcluster.core import Down, encode, message
-from zmqcluster.errors import AlreadyRegistered, ConfigError, EncodeError, NoProcessError, NotRegistered, Refusal
-from zmqcluster.exits import NameConflict, is_expected
+from zmqcluster.cluster.replica import replica_name, shelved
+from zmqcluster.cluster.writer import Writer
+from zmqcluster.core import encode, message
+from zmqcluster.errors import AlreadyRegistered, EncodeError, NoProcessError, NotRegistered, Refusal
+from zmqcluster.exits import NameConflict
 from zmqcluster.ids import Pid
 from zmqcluster.otp.child_spec import ChildSpec
 from zmqcluster.otp.methods import DEFAULT_TIMEOUT_S, call
 from zmqcluster.protocol.entries import exact
 from zmqcluster.protocol.ownership import Conflict, Ownership
-from zmqcluster.runtime.process import Destination, exit, is_alive, monitor, trap_exits
+from zmqcluster.runtime.process import Destination, exit, is_alive
 
 __all__ = ["ClusterRegistry", "RegistryServer", "RegistryVia"]
 
@@ -39,32 +40,15 @@ log = logging.getLogger("zmqcluster.cluster")
 PREFIX = "zmqcluster.registry:"  # of the local name of every replica
 
 
-class RegistryServer(Replica):
+class RegistryServer(Writer):
     """The replica of one registry on one node."""
 
     BATCH_S = 0.001  # a name is seen elsewhere a millisecond later, and many go out together
 
     def init(self, scope: str) -> None:
         self._scope = scope
-        name = PREFIX + scope
-        before = _core.current_scheduler().shelf.get(name)
-        core = self._names = Ownership(_core.self())
-        trap_exits(True)
-        self.run_core(name, core)
-        if before is not None:
-            self._restore(before)
-
-    def _restore(self, before: Ownership) -> None:
-        """A replica that crashed leaves its processes alive: their names go on."""
-        for key, entry in before.own_entries():
-            if is_alive(entry.pid):
-                self._take(key, entry.pid, entry.value, entry.rank)
-
-    def _take(self, key: Any, pid: Pid, value: Any, rank: int) -> None:
-        is_new = not self._names.is_holder(pid)
-        self._names.register(key, pid, value, self.now_ms(), rank)
-        if is_new:
-            monitor(pid)
+        self._names = Ownership(_core.self())
+        self.run_writer(PREFIX + scope, self._names)
 
     @call
     def register(self, key: Any, pid: Pid, value: Any, rank: int) -> None:
@@ -74,9 +58,10 @@ class RegistryServer(Replica):
                 encode(value)
             if not is_alive(pid):
                 raise NoProcessError(pid)
-            self._take(key, pid, value, rank)
+            self._names.register(key, pid, value, self.now_ms(), rank)
         except (AlreadyRegistered, EncodeError, NoProcessError) as problem:
             raise Refusal(problem) from None
+        self.on_written()
         self.flush_soon()
 
     @call
@@ -86,20 +71,15 @@ class RegistryServer(Replica):
             self._names.unregister(key, pid)
         except (NotRegistered, EncodeError) as problem:
             raise Refusal(problem) from None
+        self.on_written()
         self.flush_soon()
 
-    def on_info(self, message: Any) -> None:
-        if isinstance(message, Down):
-            self._names.remove_pid(message.object)
-            self.flush_soon()
-
-    def on_event(self, event: Conflict) -> None:
+    def on_event(self, event: Any) -> None:
+        if not isinstance(event, Conflict):
+            super().on_event(event)
+            return
         log.info("%s: %r has %r, which %r must give up", self._name, event.winner, event.key, event.loser)
         exit(event.loser, NameConflict(event.key, event.value, self._scope, event.winner))
-
-    def terminate(self, reason: Any) -> None:
-        if is_expected(reason):
-            self.take_down()
 
 
 @message(tag="names.via")
@@ -141,10 +121,8 @@ class ClusterRegistry:
     __slots__ = ("_name", "scope")
 
     def __init__(self, scope: str) -> None:
-        if not isinstance(scope, str) or not scope:
-            raise ConfigError(f"a registry is named by a non-empty string, not {scope!r}")
+        self._name = replica_name(PREFIX, scope, "a registry")
         self.scope = scope
-        self._name = PREFIX + scope
 
     def child_spec(self) -> ChildSpec:
         return ChildSpec(self._name, RegistryServer, (self.scope,), name=self._name)

@@ -6,7 +6,8 @@
     timer ─────────────┘                                  └─> ``on_event``      Emit
 
 Every node that takes part runs a replica under the same local name, so a peer's replica is reached without knowing its
-pid. The core lies on the node's shelf: processes of the node read it where it is, with no message.
+pid. The core lies on the node's shelf: processes of the node read it where it is, with no message. Some cores they also
+write to there, and ``nudge`` the replica.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from typing import Any, ClassVar, Protocol
 
 from zmqcluster import _core
 from zmqcluster.core import message
-from zmqcluster.errors import FrameTooLarge, LinkBusy, UsageError
+from zmqcluster.errors import ConfigError, FrameTooLarge, LinkBusy, UsageError
 from zmqcluster.ids import Ref
 from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.protocol.effects import Broadcast, Core, Effect, Emit, Reply, Send
 from zmqcluster.runtime.current import node
 from zmqcluster.runtime.events import Gossip, NodeDown, NodeUp
 from zmqcluster.runtime.process import cancel_timer, send, send_after
+from zmqcluster.wire.frames import TOPIC_BYTES_MAX
 
-__all__ = ["Batched", "Replica", "shelved"]
+__all__ = ["Batched", "Replica", "nudge", "replica_name", "shelved"]
 
 log = logging.getLogger("zmqcluster.cluster")
 
@@ -44,6 +46,12 @@ class Parcel:
 @dataclass(frozen=True, slots=True)
 class Flush:
     """All requests that had arrived before this one are done."""
+
+
+@message(tag="replica.written")
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Somebody has written to the core where it lies."""
 
 
 @message(tag="replica.tick")
@@ -72,6 +80,29 @@ def shelved(name: str) -> Any:
         ) from None
 
 
+def nudge(name: str) -> None:
+    """Let the replica ``name`` of this node see to what was written to its core."""
+    scheduler = _core.current_scheduler()
+    pid = scheduler.whereis(name)
+    server = None if pid is None else scheduler.server_of(pid)
+    if isinstance(server, Replica):  # else it crashed: the next one begins with the core as it is
+        server.on_nudge()
+
+
+def replica_name(prefix: str, scope: str, what: str) -> str:
+    """Return the local name of the replicas of ``scope``.
+
+    Raises:
+        ConfigError: ``scope`` is no string, is empty, or too long for a topic of gossip.
+    """
+    if not isinstance(scope, str) or not scope:
+        raise ConfigError(f"{what} is named by a non-empty string, not {scope!r}")
+    name = prefix + scope
+    if len(name.encode()) > TOPIC_BYTES_MAX:
+        raise ConfigError(f"the name of {what} has at most {TOPIC_BYTES_MAX - len(prefix)} bytes: {scope[:40]!r}...")
+    return name
+
+
 class Replica(GenServer):
     """Base of the hosts; a host's ``init`` makes its core and calls ``run_core``."""
 
@@ -79,6 +110,7 @@ class Replica(GenServer):
 
     def run_core(self, name: str, core: Batched) -> None:
         """Host ``core`` under ``name``, which is also its gossip topic, and let it meet the nodes that are up."""
+        _core.never_hold()
         scheduler = _core.current_scheduler()
         self._name = name
         self._core = core
@@ -88,6 +120,7 @@ class Replica(GenServer):
         # A clock that says about the same on all machines, and never goes back.
         self._epoch_s = 0.0 if scheduler.virtual else time.time() - self._loop.time()
         self._is_flush_due = False
+        self._is_nudged = False
         self._flushed_s = 0.0
         self._timer: Ref | None = None
         self._timer_ms = 0
@@ -124,6 +157,15 @@ class Replica(GenServer):
         else:
             send(self._me, Flush())
 
+    def on_nudge(self) -> None:
+        """Called by any process of the node, when it has written to the core."""
+        if not self._is_nudged:
+            self._is_nudged = True
+            send(self._me, Written())
+
+    def on_written(self) -> None:
+        """Others have written to the core."""
+
     def on_event(self, event: Any) -> None:
         """The core emitted ``event``."""
         raise NotImplementedError
@@ -137,6 +179,10 @@ class Replica(GenServer):
         match message:
             case Parcel(peer, inner) | Gossip(peer, _, inner):
                 self.perform(self._core.on_message(peer, inner, now_ms))
+            case Written():
+                self._is_nudged = False
+                self.on_written()
+                self.flush_soon()
             case Flush():
                 self._is_flush_due = False
                 self._flushed_s = self._loop.time()

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 
 from zmqcluster import _core, telemetry
 from zmqcluster.cluster.children import NotLaunched, Overdue, Processes, why
-from zmqcluster.cluster.replica import Replica, shelved
+from zmqcluster.cluster.replica import Replica, replica_name, shelved
 from zmqcluster.core import Call, Down, Exit, NoReply, encode, message
 from zmqcluster.errors import (
     CallTimeout,
@@ -51,13 +51,13 @@ from zmqcluster.protocol.catalogue_messages import (
     Later,
     NotFound,
     Refused,
-    ReplicaJoined,
     StartChild,
     StopChild,
     Terminated,
 )
 from zmqcluster.protocol.children import Plan
 from zmqcluster.protocol.placement import Placement, Uniform
+from zmqcluster.protocol.replication import ReplicaJoined
 from zmqcluster.protocol.restarts import RESTARTS
 from zmqcluster.runtime.process import Via, monitor, receive, trap_exits
 
@@ -178,11 +178,9 @@ class ClusterSupervisor:
     __slots__ = ("_name", "distribution", "scope")
 
     def __init__(self, scope: str, *, distribution: Placement | None = None) -> None:
-        if not isinstance(scope, str) or not scope:
-            raise ConfigError(f"a cluster supervisor is named by a non-empty string, not {scope!r}")
+        self._name = replica_name(PREFIX, scope, "a cluster supervisor")
         self.scope = scope
         self.distribution = distribution or Uniform()
-        self._name = PREFIX + scope
 
     def child_spec(self) -> ChildSpec:
         return ChildSpec(

@@ -33,7 +33,6 @@ from zmqcluster.protocol.catalogue_messages import (
     Leaving,
     Members,
     NotFound,
-    ReplicaJoined,
     Terminated,
     Update,
 )
@@ -42,6 +41,7 @@ from zmqcluster.protocol.effects import Broadcast, Effect, Emit, Reply, Send
 from zmqcluster.protocol.keeper import Keeper, plan_of
 from zmqcluster.protocol.placement import Placement, Uniform
 from zmqcluster.protocol.replicas import Replicas
+from zmqcluster.protocol.replication import ReplicaJoined
 from zmqcluster.protocol.runs import Phase
 from zmqcluster.protocol.table import Table
 

@@ -23,7 +23,6 @@ __all__ = [
     "Members",
     "NotFound",
     "Refused",
-    "ReplicaJoined",
     "StartChild",
     "StopChild",
     "Terminated",
@@ -173,10 +172,3 @@ class ChildFailed:
 
     id: str
     reason: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaJoined:
-    """Say ``on_replica_down`` when this one has ended."""
-
-    replica: Pid

@@ -1,4 +1,4 @@
-"""Names and who holds them: the rows of a registry, and the messages that carry them between its replicas.
+"""Keys and who holds them: the rows of registries, groups and presences, and the messages that carry them.
 
 A key is compared exactly, 1 and 1.0 and True are three keys: inside, a str stands for itself and any other key is the
 bytes it has on the wire, the same on every node.
@@ -20,7 +20,10 @@ Key = str | bytes
 
 
 class Entry(NamedTuple):
-    """Who holds a key, and since when. ``rank`` is 0 but for children of a cluster supervisor: see ``ownership``."""
+    """Who holds a key, and since when; no two entries of a stream have one time.
+
+    ``rank`` is 0 but for children of a cluster supervisor: see ``ownership``.
+    """
 
     pid: Pid
     value: Any
@@ -31,7 +34,7 @@ class Entry(NamedTuple):
 Change = tuple[Any, ...]  # (key, *entry): put; (key,): drop
 
 
-@message(tag="names.hello")
+@message(tag="stream.hello")
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The replica ``stream`` runs here: send what you have, and tell it from an earlier one."""
@@ -39,7 +42,7 @@ class Hello:
     stream: Pid
 
 
-@message(tag="names.snapshot")
+@message(tag="stream.snapshot")
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One of ``parts`` parts of all entries of ``stream`` at ``sequence``; only a link carries it."""
@@ -51,7 +54,7 @@ class Snapshot:
     entries: list[Change]
 
 
-@message(tag="names.delta")
+@message(tag="stream.delta")
 @dataclass(frozen=True, slots=True)
 class Delta:
     """The changes of ``stream`` that begin with number ``first``."""
@@ -61,7 +64,7 @@ class Delta:
     changes: list[Change]
 
 
-@message(tag="names.digest")
+@message(tag="stream.digest")
 @dataclass(frozen=True, slots=True)
 class Digest:
     """Where ``stream`` stands, so that a lost delta is noticed."""
@@ -71,7 +74,7 @@ class Digest:
     checksum: int
 
 
-@message(tag="names.fetch")
+@message(tag="stream.fetch")
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """Asks for what follows ``after`` in ``stream``; for everything when ``after`` is negative."""

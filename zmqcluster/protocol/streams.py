@@ -18,7 +18,7 @@ __all__ = ["Copy", "Stream"]
 
 LOG_CHANGES_MAX = 4_096  # what a copy may surely miss and be repaired change by change; beyond it gets a snapshot
 AHEAD_DELTAS_MAX = 64  # deltas a copy keeps while it waits for the ones before; beyond it the repair brings them again
-PART_ENTRIES_MAX = 1_000  # entries in one message of a snapshot, so that other messages pass in between
+PART_ENTRIES_MAX = 1_000  # changes in one delta, entries in one part of a snapshot: other messages pass in between
 
 
 class Stream:
@@ -48,18 +48,19 @@ class Stream:
         self.sequence += 1
         self._unsent_count += 1
 
-    def unsent(self) -> Delta | None:
+    def unsent(self) -> list[Delta]:
         """Return the changes since the last call; those that have left the log are missed and asked for."""
         count, self._unsent_count = min(self._unsent_count, len(self.log)), 0
-        return self._last(count) if count else None
+        first, fresh = self.sequence - count + 1, self.log[len(self.log) - count :]
+        cuts = range(0, count, PART_ENTRIES_MAX)
+        return [Delta(self.pid, first + cut, fresh[cut : cut + PART_ENTRIES_MAX]) for cut in cuts]
 
     def since(self, after: int) -> Delta | None:
         """Return what follows ``after``, or None when the log does not reach back so far."""
         missed = self.sequence - after
-        return self._last(missed) if 0 <= missed <= len(self.log) else None
-
-    def _last(self, count: int) -> Delta:
-        return Delta(self.pid, self.sequence - count + 1, self.log[len(self.log) - count :])
+        if not 0 <= missed <= len(self.log):
+            return None
+        return Delta(self.pid, after + 1, self.log[len(self.log) - missed :])
 
     def snapshot(self) -> list[Snapshot]:
         """Return all entries, in parts."""
@@ -75,60 +76,70 @@ class Stream:
 
 
 class Copy:
-    """A reader's side. ``sequence`` is -1 until the first snapshot is complete."""
+    """A reader's side. ``sequence`` is -1 until the first snapshot is complete.
+
+    Args:
+        pid: of the writing replica.
+        before: the copy of its predecessor on the same node, whose entries are shown until then.
+    """
 
     __slots__ = ("_ahead", "_arrived", "entries", "pid", "sequence")
 
-    def __init__(self, pid: Pid) -> None:
+    def __init__(self, pid: Pid, before: Copy | None = None) -> None:
         self.pid = pid
         self.sequence = -1
-        self.entries = Entries()
+        self.entries: Entries = Entries() if before is None else before.entries
         self._ahead: dict[int, list[Change]] = {}
         self._arrived: list[Change] = []
 
-    def take(self, delta: Delta) -> list[Key] | None:
-        """Apply what is new in ``delta`` and what waited for it; return the keys touched, None when some is missing."""
+    def take(self, delta: Delta) -> list[Change] | None:
+        """Apply what is new in ``delta`` and what waited for it; return those changes, None when some are missing."""
         if self.sequence < 0 or delta.first > self.sequence + 1:
             if len(self._ahead) < AHEAD_DELTAS_MAX:
                 self._ahead[delta.first] = delta.changes
             return None
         return self._apply(delta.first, delta.changes) + self._take_ahead()
 
-    def install(self, snapshot: Snapshot) -> list[Key] | None:
+    def install(self, snapshot: Snapshot) -> list[Change]:
         """Collect a part; the last one replaces the entries, unless newer ones are here.
 
         Returns:
-            The keys touched; None while the snapshot is incomplete, or when it is old.
+            The changes that this made; none while the snapshot is incomplete, or when it is old.
         """
         if snapshot.part == 0:
             self._arrived = []
         self._arrived += snapshot.entries
         if snapshot.part + 1 < snapshot.parts:
-            return None
+            return []
         rows, self._arrived = self._arrived, []
         if snapshot.sequence < self.sequence:
-            return None
+            return []
         before, self.entries, self.sequence = self.entries, Entries(), snapshot.sequence
         for row in rows:
             self.entries.perform(row)
         return _differences(before, self.entries) + self._take_ahead()
 
-    def _take_ahead(self) -> list[Key]:
-        touched: list[Key] = []
+    def clear(self) -> list[Change]:
+        """Drop all entries; return the changes that this made."""
+        gone, self.entries = self.entries, Entries()
+        return [(key,) for key in gone]
+
+    def _take_ahead(self) -> list[Change]:
+        taken: list[Change] = []
         for first in sorted(self._ahead):
             if first > self.sequence + 1:
                 break
-            touched += self._apply(first, self._ahead.pop(first))
-        return touched
+            taken += self._apply(first, self._ahead.pop(first))
+        return taken
 
-    def _apply(self, first: int, changes: list[Change]) -> list[Key]:
+    def _apply(self, first: int, changes: list[Change]) -> list[Change]:
         fresh = changes[self.sequence + 1 - first :]
         for change in fresh:
             self.entries.perform(change)
         self.sequence += len(fresh)
-        return [change[0] for change in fresh]
+        return fresh
 
 
-def _differences(before: Entries, after: Entries) -> list[Key]:
-    gone = [key for key in before if key not in after]
-    return gone + [key for key, entry in after.items() if before.get(key) != entry]
+def _differences(before: Entries, after: Entries) -> list[Change]:
+    gone: list[Change] = [(key,) for key in before if key not in after]
+    return gone + [(key, *entry) for key, entry in after.items() if before.get(key) != entry]
