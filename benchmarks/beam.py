@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import subprocess
@@ -46,5 +47,26 @@ def run_link(folder: str) -> int:
             peer.terminate()
 
 
+def run_groups(folder: str) -> int:
+    """Run three nodes until the input ends: on one port, since there is no epmd, and an address each."""
+    cookie, port = secrets.token_hex(8), str(free_ports(1)[0])
+
+    def command(address: int, function: str) -> list[str]:
+        interface = ["-kernel", "inet_dist_use_interface", f"{{127,0,0,{address}}}"]
+        name = ["-name", f"bench_{port}@127.0.0.{address}", "-setcookie", cookie]
+        no_epmd = ["-start_epmd", "false", "-erl_epmd_port", port]
+        return ["erl", *name, *no_epmd, *interface, "-pa", folder, "-s", "groups_bench", function]
+
+    with contextlib.ExitStack() as stack:
+        for address in (2, 3):
+            peer = subprocess.Popen([*command(address, "peer"), "-noinput"], stdout=sys.stderr, env=ENVIRONMENT)
+            stack.callback(peer.wait)
+            stack.callback(peer.terminate)
+        environment = {**ENVIRONMENT, "BENCH_PEERS": f"bench_{port}@127.0.0.2 bench_{port}@127.0.0.3"}
+        return subprocess.call([*command(1, "main"), "-noshell"], env=environment)
+
+
+RUNS = {"link": run_link, "remote": run_link, "groups": run_groups}
+
 if __name__ == "__main__":
-    sys.exit(run_link(sys.argv[1]))
+    sys.exit(RUNS[sys.argv[1]](sys.argv[2]))

@@ -53,6 +53,17 @@ MEASURES += [
     Measure("otp.memory_100k_servers_mb", SIZE, "MB", ("goal",), fresh=True),
 ]
 
+MEASURES += [
+    Measure("groups.broadcast_1000", RATE, "deliveries/s", ("beam",)),
+]
+
+MEASURES += [
+    Measure("remote.spawn", RATE, "processes/s", ("beam",)),  # one process starts them all, and has their pids
+    Measure("remote.spawn_awaited", RATE, "processes/s", ("beam",)),  # ... and has each before it starts the next
+    Measure("remote.spawn_100", RATE, "processes/s", ("beam",)),  # 100 processes do so
+    Measure("remote.erpc_call", RATE, "calls/s", ("beam",)),
+]
+
 # (figure, baseline) -> the least ratio, for times and sizes the greatest; baseline None: the greatest value itself.
 FLOORS: dict[tuple[str, str | None], float] = {
     ("local.ping_pong", "asyncio_queue"): 10,
@@ -67,6 +78,8 @@ FLOORS: dict[tuple[str, str | None], float] = {
     ("link.call_p50_us", "raw_echo"): 1.75,
     ("local.timer_lateness_flood_ms", None): 3.0,
     ("local.cast", "asyncio_queue"): 3,
+    ("remote.spawn", "beam"): 2,
+    ("groups.broadcast_1000", "beam"): 2,
 }
 
 

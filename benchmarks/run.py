@@ -40,8 +40,10 @@ MODULES = {
     ("link", "zmq_blocking"): "benchmarks.link_blocking",
     ("link", "zmq_blocking_batched"): "benchmarks.link_blocking",
     ("link", "raw_echo"): "benchmarks.link_blocking",
+    ("remote", OURS): "benchmarks.remote_ours",
     ("otp", OURS): "benchmarks.otp_ours",
     ("otp", "goal"): "benchmarks.otp_goals",
+    ("groups", OURS): "benchmarks.groups_ours",
 }
 Row = dict[str, Any]
 Rounds = dict[str, dict[str, list[float]]]  # contender -> figure -> one value per round
@@ -86,8 +88,8 @@ class Contender:
 
 def command_of(family: str, name: str, beam_folder: Path) -> list[str]:
     if name == "beam":
-        link = [sys.executable, "-m", "benchmarks.beam", str(beam_folder)]
-        return link if family == "link" else beam.local_command(beam_folder)
+        nodes = [sys.executable, "-m", "benchmarks.beam", family, str(beam_folder)]
+        return nodes if family in beam.RUNS else beam.local_command(beam_folder)
     return [sys.executable, "-m", MODULES[family, name]]
 
 
@@ -202,7 +204,7 @@ def main(arguments: list[str]) -> int:
     print(f"{'':32}{'zmqcluster':>14}{'':15}{'baseline':>14}{'':23}{'ratio':>8}  (rates: more is better, else less)")
     rows: list[Row] = []
     all_hold = True
-    for family in ("local", "otp", "link"):
+    for family in ("local", "otp", "link", "remote", "groups"):
         wanted = [each for each in MEASURES if each.request.startswith(options.only)]
         measures = [each for each in wanted if each.request.startswith(f"{family}.")]
         if measures:

@@ -4,7 +4,7 @@
 %% peer at a port both know, so that no epmd is needed. The peer ends when the measuring node does.
 -module(link_bench).
 -behaviour(gen_server).
--export([main/0, peer/0, init/1, handle_call/3, handle_cast/2]).
+-export([main/0, peer/0, nothing/0, init/1, handle_call/3, handle_cast/2]).
 
 -define(CALLERS, 100).
 -define(SMALL, #{<<"op">> => <<"credit">>, <<"id">> => 123456, <<"amount">> => 12.5, <<"currency">> => <<"USD">>}).
@@ -44,7 +44,28 @@ measure("link.call_100", Server) ->
 measure("link.payload_64k", Server) ->
     [{"link.payload_64k", payload(Server, 64 * 1024, 256 bsl 20)}];
 measure("link.payload_1m", Server) ->
-    [{"link.payload_1m", payload(Server, 1 bsl 20, 512 bsl 20)}].
+    [{"link.payload_1m", payload(Server, 1 bsl 20, 512 bsl 20)}];
+measure("remote.spawn" = Name, {_, Peer}) ->
+    [{Name, together(scaled(5000), 1, fun() -> spawn(Peer, ?MODULE, nothing, []) end)}];
+measure("remote.spawn_awaited" = Name, {_, Peer}) ->
+    [{Name, together(scaled(5000), 1, fun() -> spawn(Peer, ?MODULE, nothing, []) end)}];
+measure("remote.spawn_100" = Name, {_, Peer}) ->
+    [{Name, together(scaled(40000), ?CALLERS, fun() -> spawn(Peer, ?MODULE, nothing, []) end)}];
+measure("remote.erpc_call" = Name, {_, Peer}) ->
+    [{Name, together(scaled(20000), ?CALLERS, fun() -> erpc:call(Peer, ?MODULE, nothing, []) end)}].
+
+%% How many a second so many processes start, each one after the other.
+together(Count, Callers, Start) ->
+    Each = Count div Callers,
+    per_s(Each * Callers, fun() ->
+        Processes = [spawn_monitor(fun() -> repeat(Start, Each) end) || _ <- lists:seq(1, Callers)],
+        [receive {'DOWN', Ref, _, _, normal} -> ok end || {_, Ref} <- Processes]
+    end).
+
+repeat(_, 0) -> ok;
+repeat(Start, Left) -> Start(), repeat(Start, Left - 1).
+
+nothing() -> ok.
 
 scaled(Count) ->
     case os:getenv("BENCH_QUICK") of
