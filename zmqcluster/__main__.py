@@ -1,57 +1,76 @@
-"""The command line: ``python -m zmqcluster ls`` lists the nodes of this host and user, ``top NODE`` looks into one.
+"""The command line: ``python -m zmqcluster ls`` lists the nodes of this host and user, ``top NODE`` looks into one, ...
 
-Exit codes: 0 done, 1 the node does not answer, 2 wrong arguments or a run directory that cannot be used.
+Each command is a module of ``commands``. Exit codes: 0 done, 1 the other node cannot be reached or did not do it,
+2 wrong arguments or settings; those of ``doctor`` are in docs/command-line.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from zmqcluster.commands.call import CALL
+from zmqcluster.commands.command import DONE, FAILED, WRONG, Command, Options
+from zmqcluster.commands.cookie import COOKIE
+from zmqcluster.commands.doctor import DOCTOR
+from zmqcluster.commands.ls import LS
+from zmqcluster.commands.node import NODE
+from zmqcluster.commands.ping import PING
+from zmqcluster.commands.spawn import SPAWN
+from zmqcluster.commands.top import TOP
 from zmqcluster.errors import ClusterError, ConfigError
-from zmqcluster.monitoring.listing import as_table, list_nodes
-from zmqcluster.monitoring.top import top
 
 __all__ = ["main"]
 
-CLEAR = "\x1b[H\x1b[2J"
-EVERY_S = 1.0
-
-Options = argparse.Namespace
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A word of the command line: what it takes, and what it does."""
-
-    about: str
-    configure: Callable[[argparse.ArgumentParser], None]
-    perform: Callable[[Options], None]
+RUN_DIR = "ZMQCLUSTER_RUN_DIR"
+COMMANDS: Mapping[str, Command] = {
+    "node": NODE,
+    "ls": LS,
+    "ping": PING,
+    "call": CALL,
+    "spawn": SPAWN,
+    "top": TOP,
+    "cookie": COOKIE,
+    "doctor": DOCTOR,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        COMMANDS[options.command].perform(options)
+        with run_dir_of(options):
+            return COMMANDS[options.command].perform(options) or DONE
     except ClusterError as error:
         print(f"zmqcluster: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        return WRONG if isinstance(error, ConfigError) else FAILED
     except KeyboardInterrupt:
-        return 0
+        return DONE
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return DONE
+
+
+@contextlib.contextmanager
+def run_dir_of(options: Options) -> Iterator[None]:
+    """Let everything below use the run directory of the options."""
+    before = os.environ.get(RUN_DIR)
+    if options.run_dir is not None:
+        os.environ[RUN_DIR] = str(options.run_dir)
+    try:
+        yield
+    finally:
+        os.environ.pop(RUN_DIR, None)
+        if before is not None:
+            os.environ[RUN_DIR] = before
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="zmqcluster", description="Looks at the nodes of zmqcluster.")
+    parser = argparse.ArgumentParser(prog="zmqcluster", description="Runs nodes of zmqcluster, and looks at them.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, command in COMMANDS.items():
         options = commands.add_parser(name, help=command.about)
@@ -59,56 +78,6 @@ def _parser() -> argparse.ArgumentParser:
         command.configure(options)
     return parser
 
-
-def _tell(text: str, *, is_repeated: bool) -> None:
-    print(f"{CLEAR if is_repeated and sys.stdout.isatty() else ''}{text}", flush=True)
-
-
-# --- ls
-
-
-def _configure_ls(options: argparse.ArgumentParser) -> None:
-    options.add_argument("--watch", nargs="?", type=float, const=EVERY_S, metavar="SECONDS", help="again and again")
-    options.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _ls(options: Options) -> None:
-    while True:
-        lines = list_nodes(options.run_dir)
-        text = json.dumps([asdict(line) for line in lines], indent=2) if options.json else "\n".join(as_table(lines))
-        _tell(text, is_repeated=options.watch is not None)
-        if options.watch is None:
-            if not lines:
-                print("no node of this user has announced itself here with zc.Local()", file=sys.stderr)
-            return
-        time.sleep(options.watch)
-
-
-# --- top
-
-
-def _configure_top(options: argparse.ArgumentParser) -> None:
-    options.add_argument("node", help="its full name, or the part before the @ of one that uses zc.Local()")
-    options.add_argument("--once", action="store_true", help="print one screen and end")
-    options.add_argument("--every", type=float, default=EVERY_S, metavar="SECONDS", help="between two screens")
-    options.add_argument("--cookie", help="of the cluster; by default the variable ZMQCLUSTER_COOKIE")
-
-
-def _top(options: Options) -> None:
-    if options.run_dir is not None:
-        os.environ["ZMQCLUSTER_RUN_DIR"] = str(options.run_dir)
-    top(
-        options.node,
-        lambda text: _tell(text, is_repeated=not options.once),
-        cookie=options.cookie or os.environ.get("ZMQCLUSTER_COOKIE"),
-        every_s=None if options.once else options.every,
-    )
-
-
-COMMANDS = {
-    "ls": Command("list the nodes of this host and user that use zc.Local()", _configure_ls, _ls),
-    "top": Command("show what a running node of this host does", _configure_top, _top),
-}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from zmqcluster.errors import ConfigError
 from zmqcluster.monitoring.listing import NodeLine, as_table, list_nodes
+from zmqcluster.monitoring.overview import Overview, PeerOverview
 from zmqcluster.transport.rundir import NameLock
 
 NAME = "orders@127.0.0.1:7101"
@@ -44,6 +46,14 @@ def test_list_nodes_shows_held_name_as_up_with_figures_of_the_system(run_dir: Pa
         assert line.age_s is not None and line.age_s >= 0
 
 
+def test_line_of_a_node_that_was_asked_then_its_peers_and_workers_and_silent_without_an_answer() -> None:
+    line = NodeLine("a@127.0.0.1", 12, "up", 1.0, 1, ())
+    peers = (PeerOverview("b@127.0.0.1", "visible", "up", 1), PeerOverview("ls-7@127.0.0.1", "hidden", "up", 1))
+    assert line.seen_as(Overview("a@127.0.0.1", 1, 5, 9, 42, peers)) == replace(line, peers=1, workers=42)
+    assert line.seen_as(None).state == "silent"
+    assert replace(line, state="stopped").seen_as(None).state == "stopped"
+
+
 def test_list_nodes_shows_name_nobody_holds_as_dead_without_figures(run_dir: Path) -> None:
     announce(run_dir, NAME)
     assert list_nodes(run_dir) == [NodeLine(NAME, os.getpid(), "dead", None, None, ("ipc:///run/x.ipc",))]
@@ -69,13 +79,13 @@ def test_list_nodes_of_directory_others_may_write_raises(run_dir: Path) -> None:
 
 def test_as_table_aligns_columns_and_leaves_unknown_blank() -> None:
     lines = [
-        NodeLine("a@127.0.0.1:7101", 12, "up", 61.5, 12_340_000, ("ipc:///run/a.ipc", "tcp://127.0.0.1:7101")),
+        NodeLine("a@127.0.0.1:7101", 12, "up", 61.5, 12_340_000, ("ipc:///a.ipc", "tcp://127.0.0.1:7101"), 2, 1_500),
         NodeLine("long-name@127.0.0.1:7102", 1234, "dead", None, None, ()),
         NodeLine("old@127.0.0.1", 5, "up", 7_384.0, None, ()),
     ]
     assert as_table(lines) == [
-        "NODE                      PID   STATE  AGE     MEMORY   ENDPOINTS",
-        "a@127.0.0.1:7101          12    up     1m 01s  12.3 MB  ipc:///run/a.ipc tcp://127.0.0.1:7101",
+        "NODE                      PID   STATE  PEERS  WORKERS  AGE     MEMORY   ENDPOINTS",
+        "a@127.0.0.1:7101          12    up     2      1,500    1m 01s  12.3 MB  ipc:///a.ipc tcp://127.0.0.1:7101",
         "long-name@127.0.0.1:7102  1234  dead",
-        "old@127.0.0.1             5     up     2h 03m",
+        "old@127.0.0.1             5     up                     2h 03m",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ def test_ls_prints_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     announce(tmp_path, NAME)
     assert main(["ls", "--run-dir", str(tmp_path)]) == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert header.split() == ["NODE", "PID", "STATE", "AGE", "MEMORY", "ENDPOINTS"]
+    assert header.split() == ["NODE", "PID", "STATE", "PEERS", "WORKERS", "AGE", "MEMORY", "ENDPOINTS"]
     assert line.split()[0] == NAME and "dead" in line.split()
 
 
@@ -37,6 +38,17 @@ def test_ls_of_unusable_run_directory_exits_2_and_says_why(tmp_path: Path, capsy
     file.write_text("")
     assert main(["ls", "--run-dir", str(file)]) == 2
     assert "run directory" in capsys.readouterr().err
+
+
+def test_run_dir_of_a_command_then_the_environment_is_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ZMQCLUSTER_RUN_DIR", raising=False)
+    main(["ls", "--run-dir", str(tmp_path)])
+    assert "ZMQCLUSTER_RUN_DIR" not in os.environ
+    monkeypatch.setenv("ZMQCLUSTER_RUN_DIR", "before")
+    main(["ls", "--run-dir", str(tmp_path)])
+    assert os.environ["ZMQCLUSTER_RUN_DIR"] == "before"
 
 
 def test_top_of_a_node_that_is_not_there_exits_2_and_says_so(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["columns", "duration", "size"]
+__all__ = ["columns", "count", "duration", "size"]
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -12,6 +12,11 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in lines]
+
+
+def count(number: int | None) -> str:
+    """``1,234``; nothing for what is not known."""
+    return "" if number is None else f"{number:,}"
 
 
 def duration(seconds_total: float | None) -> str:

@@ -21,26 +21,37 @@ from typing import Any, Literal, get_args
 from zmqcluster import _core
 from zmqcluster._ids import Pid
 from zmqcluster.cluster.registry import ClusterRegistry
-from zmqcluster.core import Scheduler, message
-from zmqcluster.errors import ConfigError, Refusal
+from zmqcluster.core import Call, NoReply, Scheduler, message
+from zmqcluster.errors import ConfigError, Refusal, UsageError
+from zmqcluster.monitoring.diagnosis import Diagnosis, diagnose
+from zmqcluster.monitoring.overview import Overview, PeerOverview, overview
 from zmqcluster.monitoring.tree import Branch, tree
-from zmqcluster.otp.gen_server import GenServer
+from zmqcluster.otp.gen_server import GenServer, reply
 from zmqcluster.otp.methods import call
 from zmqcluster.otp.registry import Registry
 from zmqcluster.otp.registry_table import Table
+from zmqcluster.protocol.groups import Memberships
 from zmqcluster.protocol.ownership import Ownership
+from zmqcluster.protocol.presence import Presences
 from zmqcluster.runtime.current import node as own_node
+from zmqcluster.runtime.process import spawn
 
 __all__ = [
     "Branch",
+    "Diagnosis",
     "Inspector",
     "NodeInfo",
     "Order",
+    "Overview",
     "Peer",
+    "PeerOverview",
     "ProcessInfo",
     "RegistryInfo",
     "at",
+    "diagnose_at",
+    "diagnose_here",
     "node",
+    "overview",
     "process",
     "processes",
     "registries",
@@ -93,7 +104,7 @@ class Peer:
 @message(tag="inspect.registry")
 @dataclass(frozen=True, slots=True)
 class RegistryInfo:
-    """A registry: ``kind`` is unique, duplicate, or cluster, whose ``count`` is that of all nodes as known here."""
+    """A registry: ``kind`` is unique or duplicate; or cluster, groups or presence, which count those of all nodes."""
 
     name: str
     kind: str
@@ -158,7 +169,20 @@ def _cluster_registry(key: str, names: Ownership) -> RegistryInfo:
     return RegistryInfo(scope, "cluster", ClusterRegistry(scope).count())
 
 
-REGISTRIES: dict[type, Callable[[str, Any], RegistryInfo]] = {Table: _local_registry, Ownership: _cluster_registry}
+def _groups(key: str, groups: Memberships) -> RegistryInfo:
+    return RegistryInfo(key.partition(":")[2], "groups", len(groups.view))
+
+
+def _presence(key: str, presences: Presences) -> RegistryInfo:
+    return RegistryInfo(key.partition(":")[2], "presence", len(presences.view))
+
+
+REGISTRIES: dict[type, Callable[[str, Any], RegistryInfo]] = {
+    Table: _local_registry,
+    Ownership: _cluster_registry,
+    Memberships: _groups,
+    Presences: _presence,
+}
 
 
 # --- processes
@@ -248,10 +272,43 @@ class Inspector(GenServer):
         """See ``registries``."""
         return registries()
 
+    @call
+    def overview(self) -> Overview:
+        """See ``overview``."""
+        return overview()
+
+    def handle_call(self, request: Any, caller: Call) -> NoReply:
+        """See ``diagnose_at``. It takes seconds; others are answered meanwhile."""
+        match request:
+            case ("diagnose", str(target)):
+                spawn(_reply_with_diagnosis, target, caller)
+            case _:
+                raise Refusal(UsageError(f"the inspector does not answer {request!r}"))
+        return NoReply()
+
+
+async def _reply_with_diagnosis(target: str, caller: Call) -> None:
+    reply(caller, await diagnose_here(target))
+
 
 async def serve() -> None:
     """Start the inspector: a service for ``Node(services=[...])``."""
     await Inspector.start(name=NAME)
+
+
+async def diagnose_here(target: str) -> Diagnosis:
+    """Return why this node does not connect to ``target``; it tries to, and looks at what goes wrong."""
+    return await diagnose(target, _clock_ms)
+
+
+async def diagnose_at(name: str, target: str, timeout_s: float) -> Diagnosis:
+    """Return why the node ``name`` does not connect to ``target``."""
+    found: Diagnosis = await call((NAME, name), ("diagnose", target), timeout_s=timeout_s)
+    return found
+
+
+async def _clock_ms(name: str) -> int:
+    return (await at(name).overview()).clock_ms
 
 
 def at(name: str) -> Inspector:
