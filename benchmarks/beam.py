@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.contender import serve
+from benchmarks.fleet import NODES_COUNT, fleet
 from benchmarks.peer import free_ports
 
 SOURCES = Path(__file__).parent / "beam"
 ENVIRONMENT = {**os.environ, "ERL_CRASH_DUMP": os.devnull}
+INTERFACE = ("-kernel", "inet_dist_use_interface")
 
 
 def compile_sources(folder: Path) -> None:
@@ -66,7 +69,36 @@ def run_groups(folder: str) -> int:
         return subprocess.call([*command(1, "main"), "-noshell"], env=environment)
 
 
-RUNS = {"link": run_link, "remote": run_link, "groups": run_groups}
+def run_detect(folder: str) -> int:
+    """Run the measuring node until the input ends; it starts and kills its peers itself."""
+    cookie, port = secrets.token_hex(8), str(free_ports(1)[0])
+    distribution = ["-setcookie", cookie, "-start_epmd", "false", "-erl_epmd_port", port]
+    name = f"bench_peer_{port}@127.0.0.1"
+    peer = ["exec", "erl", "-noinput", "-name", name, *distribution, *INTERFACE, "'{127,0,0,1}'"]
+    environment = {**ENVIRONMENT, "BENCH_PEER": name, "BENCH_PEER_COMMAND": " ".join(peer)}
+    measuring = ["erl", "-noshell", "-name", f"bench_{port}@127.0.0.1", "-dist_listen", "false", "-pa", folder]
+    return subprocess.call([*measuring, *distribution, "-s", "detect_bench", "main"], env=environment)
+
+
+def run_mesh(folder: str) -> int:
+    """Answer with how long twenty started nodes take: on one port, since there is no epmd, and an address each."""
+    cookie, port = secrets.token_hex(8), str(free_ports(1)[0])
+    names = [f"bench_{port}@127.0.0.{address}" for address in range(1, NODES_COUNT + 1)]
+
+    def command(name: str) -> list[str]:
+        interface = [*INTERFACE, "{" + name.rpartition("@")[2].replace(".", ",") + "}"]
+        no_epmd = ["-setcookie", cookie, "-start_epmd", "false", "-erl_epmd_port", port]
+        return ["erl", "-noshell", "-name", name, *no_epmd, *interface, "-pa", folder, "-s", "mesh_bench", "node"]
+
+    def mesh() -> dict[str, float]:
+        with fleet(names, command) as nodes:
+            return {"mesh.20_ms": nodes.mesh_s() * 1000}
+
+    serve({"mesh.20_ms": mesh})
+    return 0
+
+
+RUNS = {"link": run_link, "remote": run_link, "groups": run_groups, "detect": run_detect, "mesh": run_mesh}
 
 if __name__ == "__main__":
     sys.exit(RUNS[sys.argv[1]](sys.argv[2]))

@@ -9,6 +9,7 @@ from typing import Any
 
 import zmqcluster as zc
 from benchmarks.contender import CALLERS_COUNT, SMALL, Figures, call_figures, scaled, serve_async
+from benchmarks.fleet import idle_cpu_share
 from benchmarks.peer import free_ports, running_peer
 
 HALF_WINDOW_BYTES = 4 << 20
@@ -115,6 +116,7 @@ async def measure(peer: str) -> None:
             "link.one_way": client.one_way,
             "link.call": client.call,
             "link.call_100": client.call_100,
+            "link.idle_cpu_share": lambda: asyncio.to_thread(idle_cpu_share),
             "link.payload_64k": lambda: client.payload("link.payload_64k", 64 * 1024, 256 << 20),
             "link.payload_1m": lambda: client.payload("link.payload_1m", 1 << 20, 512 << 20),
         }

@@ -64,6 +64,13 @@ MEASURES += [
     Measure("remote.erpc_call", RATE, "calls/s", ("beam",)),
 ]
 
+MEASURES += [
+    Measure("detect.kill9_ms", TIME, "ms", ("goal", "beam")),
+    Measure("detect.sigstop_over_timeout", TIME, "x", ("goal",)),
+    Measure("link.idle_cpu_share", TIME, "of a core", ("goal",)),
+    Measure("mesh.20_ms", TIME, "ms", ("goal", "beam")),
+]
+
 # (figure, baseline) -> the least ratio, for times and sizes the greatest; baseline None: the greatest value itself.
 FLOORS: dict[tuple[str, str | None], float] = {
     ("local.ping_pong", "asyncio_queue"): 10,

@@ -44,6 +44,11 @@ MODULES = {
     ("otp", OURS): "benchmarks.otp_ours",
     ("otp", "goal"): "benchmarks.otp_goals",
     ("groups", OURS): "benchmarks.groups_ours",
+    ("detect", OURS): "benchmarks.detect_ours",
+    ("mesh", OURS): "benchmarks.mesh_ours",
+    ("link", "goal"): "benchmarks.cluster_goals",
+    ("detect", "goal"): "benchmarks.cluster_goals",
+    ("mesh", "goal"): "benchmarks.cluster_goals",
 }
 Row = dict[str, Any]
 Rounds = dict[str, dict[str, list[float]]]  # contender -> figure -> one value per round
@@ -204,7 +209,7 @@ def main(arguments: list[str]) -> int:
     print(f"{'':32}{'zmqcluster':>14}{'':15}{'baseline':>14}{'':23}{'ratio':>8}  (rates: more is better, else less)")
     rows: list[Row] = []
     all_hold = True
-    for family in ("local", "otp", "link", "remote", "groups"):
+    for family in ("local", "otp", "link", "remote", "groups", "detect", "mesh"):
         wanted = [each for each in MEASURES if each.request.startswith(options.only)]
         measures = [each for each in wanted if each.request.startswith(f"{family}.")]
         if measures:

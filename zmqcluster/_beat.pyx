@@ -8,21 +8,21 @@
 
 A callback that computes for ten seconds stops the loop, and must not look like a dead node: the beats go on and carry
 the time since the loop last turned. For the same reason the door is here: a peer that connects meanwhile is
-authenticated, and hears the beats. An admitted peer shows exactly the one key that the cookie gives.
+authenticated, and hears the beats. An admitted peer shows one of the keys that the cookies give.
 
 Invariant: between ``start`` and ``stop`` the thread alone uses the three sockets; the loop reaches it through the PAIR
-and three atomics. An empty frame is a nudge: look at the atomics again. Order on the PAIR is order on the wire.
+and four atomics. An empty frame is a nudge: look at the atomics again. Order on the PAIR is order on the wire.
 
 Rules of the file: what the thread runs is ``noexcept nogil`` and touches no Python object. A started Beat holds itself
 and its sockets until ``stop``. In a forked child there is no thread: ``stop`` then only forgets.
 """
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EINTR
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 from posix.signal cimport sigfillset, sigset_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, clockid_t, timespec
 from posix.types cimport pid_t
 from posix.unistd cimport getpid
 
@@ -40,6 +40,17 @@ cdef extern from "signal.h" nogil:
     int SIG_SETMASK
     int pthread_sigmask(int, const sigset_t*, sigset_t*)
 
+cdef enum:
+    KEY_BYTES = 32
+    KEYS_MAX = 16
+    TRAILER_BYTES = 12  # u64 number, u32 lag_ms
+    FORWARD_MAX = 256  # frames between two looks at the clock
+    ZAP_FRAMES = 7  # version, request id, domain, address, identity, mechanism, and CURVE's one credential
+
+cdef struct Keys:
+    size_t count
+    uint8_t content[KEYS_MAX * KEY_BYTES]
+
 cdef extern from *:
     """
     #define load_acquire(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
@@ -49,12 +60,8 @@ cdef extern from *:
     void store_int "store_release"(int*, int) noexcept nogil
     uint64_t load_u64 "load_acquire"(uint64_t*) noexcept nogil
     void store_u64 "store_release"(uint64_t*, uint64_t) noexcept nogil
-
-cdef enum:
-    KEY_BYTES = 32
-    TRAILER_BYTES = 12  # u64 number, u32 lag_ms
-    FORWARD_MAX = 256  # frames between two looks at the clock
-    ZAP_FRAMES = 7  # version, request id, domain, address, identity, mechanism, and CURVE's one credential
+    const Keys* load_keys "load_acquire"(const Keys**) noexcept nogil
+    void store_keys "store_release"(const Keys**, const Keys*) noexcept nogil
 
 cdef uint64_t LAG_MS_MAX = 0xFFFFFFFF
 
@@ -63,8 +70,7 @@ cdef struct State:
     void* frames
     void* gossip
     void* door
-    int is_admitting
-    uint8_t key[KEY_BYTES]
+    const Keys* keys  # atomic: whoever shows one of these is admitted
     uint64_t turned_ns  # atomic: the loop's last turn
     int is_stopping  # atomic
     int is_beating  # atomic: all below is set before it, and belongs to the thread after it
@@ -82,7 +88,7 @@ cdef class Beat:
 
     Args:
         gossip, frames, door: pyzmq sockets, bound and connected: PUB, PAIR and, where a key is asked for, REP.
-        key: the 32 bytes of the only public key to admit; empty without a door.
+        keys: the public keys to admit, of 32 bytes each, one after the other; empty without a door.
         nudge: sends an empty frame to the other end of ``frames``, or does nothing where that is full.
     """
 
@@ -92,12 +98,13 @@ cdef class Beat:
     cdef readonly bint is_running
     cdef object sockets
     cdef object nudge
+    cdef list given  # every set of keys there was: the thread may be reading any of the last two
 
-    def __init__(self, gossip, frames, door, bytes key not None, nudge):
+    def __init__(self, gossip, frames, door, bytes keys not None, nudge):
         if self.state != NULL:
             raise AlreadyRunning("the beat thread")
-        if (door is None) != (not key) or (key and len(key) != KEY_BYTES):
-            raise ValueError(f"a door needs a key of {KEY_BYTES} bytes, not {len(key)}; no door, no key")
+        if (door is None) != (not keys):
+            raise ValueError(f"a door needs keys of {KEY_BYTES} bytes; no door, no keys")
         self.sockets = (gossip, frames, door)
         self.nudge = nudge
         self.state = <State*>calloc(1, sizeof(State))
@@ -106,9 +113,10 @@ cdef class Beat:
         self.state.zmq = library()
         self.state.gossip = handle_of(gossip)
         self.state.frames = handle_of(frames)
+        self.given = []
         if door is not None:
             self.state.door = handle_of(door)
-            memcpy(self.state.key, PyBytes_AS_STRING(key), KEY_BYTES)
+            self.admit(keys)
 
     def __dealloc__(self):
         # Still running at interpreter exit: the thread ends with the process, and needs its state until then.
@@ -140,6 +148,18 @@ cdef class Beat:
         self.state.interval_ns = <uint64_t>interval_ms * 1_000_000
         store_int(&self.state.is_beating, 1)
         self.nudge()
+
+    def admit(self, bytes keys not None):
+        """From now on admit exactly these keys. What is under way is judged by them or by those before."""
+        cdef Keys packed
+        cdef size_t size_bytes = PyBytes_GET_SIZE(keys)
+        if size_bytes == 0 or size_bytes % KEY_BYTES or size_bytes > KEYS_MAX * KEY_BYTES:
+            raise ValueError(f"1 to {KEYS_MAX} keys of {KEY_BYTES} bytes each, not {size_bytes} bytes")
+        packed.count = size_bytes // KEY_BYTES
+        memcpy(packed.content, PyBytes_AS_STRING(keys), size_bytes)
+        given = PyBytes_FromStringAndSize(<const char*>&packed, sizeof(Keys))
+        self.given.append(given)
+        store_keys(&self.state.keys, <const Keys*><const char*>PyBytes_AS_STRING(given))
 
     def turned(self):
         """The loop is alive: the lag of the next beat counts from now."""
@@ -197,9 +217,22 @@ cdef void* run(void* argument) noexcept nogil:
 
 
 cdef uint64_t now_ns() noexcept nogil:
+    return time_ns(CLOCK_MONOTONIC)
+
+
+cdef uint64_t time_ns(clockid_t clock) noexcept nogil:
     cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
+    clock_gettime(clock, &now)
     return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+
+
+cdef uint64_t until_beat_ns(uint64_t interval_ns) noexcept nogil:
+    """To the next multiple of the interval by the wall clock, but not sooner than a quarter of it.
+
+    Nodes whose clocks agree beat together, so who hears twenty of them is woken once and not twenty times.
+    """
+    cdef uint64_t left_ns = interval_ns - time_ns(CLOCK_REALTIME) % interval_ns
+    return left_ns if left_ns > interval_ns // 4 else left_ns + interval_ns
 
 
 cdef long wait_ms(State* state) noexcept nogil:
@@ -229,9 +262,7 @@ cdef void beat(State* state) noexcept nogil:
     cdef uint64_t lag_ms = (now - turned) // 1_000_000 if now > turned else 0
     if not load_int(&state.is_beating) or now < state.next_ns:
         return
-    state.next_ns += state.interval_ns
-    if state.next_ns < now:
-        state.next_ns = now + state.interval_ns
+    state.next_ns = now + until_beat_ns(state.interval_ns)
     if lag_ms > LAG_MS_MAX:
         lag_ms = LAG_MS_MAX
     state.number += 1
@@ -248,7 +279,7 @@ cdef void put(uint8_t* place, uint64_t value, int size_bytes) noexcept nogil:
 
 
 cdef void admit(State* state) noexcept nogil:
-    """Answer one request of libzmq's handshake: 200 for our key, 400 for all else. Source: RFC 27, ZAP."""
+    """Answer one request of libzmq's handshake: 200 for our keys, 400 for all else. Source: RFC 27, ZAP."""
     cdef Message frames[ZAP_FRAMES]
     cdef Message* mechanism = &frames[5]
     cdef Message* shown = &frames[6]
@@ -256,7 +287,7 @@ cdef void admit(State* state) noexcept nogil:
     cdef bint is_admitted = (
         count == ZAP_FRAMES
         and equals(state, mechanism, "CURVE", 5)
-        and equals(state, shown, state.key, KEY_BYTES)
+        and is_ours(state, shown)
     )
     if count >= 2:
         state.zmq.send(state.door, "1.0", 3, SNDMORE)
@@ -267,6 +298,15 @@ cdef void admit(State* state) noexcept nogil:
         state.zmq.send(state.door, "", 0, 0)
     for i in range(count if count < ZAP_FRAMES else ZAP_FRAMES):
         state.zmq.msg_close(&frames[i])
+
+
+cdef bint is_ours(State* state, Message* shown) noexcept nogil:
+    cdef const Keys* keys = load_keys(&state.keys)
+    cdef size_t i
+    for i in range(keys.count):
+        if equals(state, shown, &keys.content[i * KEY_BYTES], KEY_BYTES):
+            return True
+    return False
 
 
 cdef int receive_all(State* state, Message* frames) noexcept nogil:

@@ -9,6 +9,7 @@
     otp
     cluster | discovery
     monitoring | testing
+    commands
     __init__ __main__                           highest
 
 Rules: a row imports lower rows only, siblings of a row never import each other, inside a folder anything goes but a
@@ -34,6 +35,7 @@ ROWS = [
     ["otp"],
     ["cluster", "discovery"],
     ["monitoring", "testing"],
+    ["commands"],
     ["__init__", "__main__"],
 ]
 ROW_OF = {group: row for row, groups in enumerate(ROWS) for group in groups}

@@ -1,7 +1,7 @@
 """A node in an OS process of its own, told what to do by lines, telling what happens by lines.
 
-    test ── stdin:  connect b@…   disconnect b@…   flood b@… 1000   nodes   block 2.0 ──>  child
-    test <─ stdout: ready   up b@…   down b@… left   message 17   true   error …       ──  child
+    test ── stdin:  connect b@…   disconnect b@…   flood b@… 1000   nodes   state b@…   block 2.0 ──>  child
+    test <─ stdout: ready   up b@…   down b@… left   message 17   true   error …                 ──  child
 
 The child's ``inbox`` process subscribes to node events and prints what it receives, in its order.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import queue
@@ -19,11 +20,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import SystemRandom
 from types import TracebackType
 
+from tests.support.streams import Listener, stream
 from zmqcluster.discovery.local import Local
 from zmqcluster.discovery.static import Static
 from zmqcluster.errors import ClusterError
@@ -56,21 +58,32 @@ class NodeProcess:
         name: of the node.
         run_dir: where the nodes of one test have their sockets.
         topology: "local", or the names of a static list separated by commas.
+        timing: a preset.
         expects: the first line it will say.
+        prefix: words before the command, such as those that enter a network namespace.
     """
 
     def __init__(
-        self, name: str, run_dir: Path, *, cookie: str = "secret", topology: str = "", expects: str = "ready"
+        self,
+        name: str,
+        run_dir: Path,
+        *,
+        cookie: str = "secret",
+        topology: str = "",
+        timing: str = "local",
+        expects: str = "ready",
+        prefix: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.lines: list[str] = []
+        self.arrived_s: list[float] = []  # when each line came, by the monotonic clock
         self._read_count = {True: 0, False: 0}  # of the lines: up to where answers were read, and up to where the rest
-        self._arrived: queue.Queue[str] = queue.Queue()
+        self._arrived: queue.Queue[tuple[str, float]] = queue.Queue()
         self._log = run_dir / f"{name}.log"
         environment = os.environ | {"ZMQCLUSTER_RUN_DIR": str(run_dir), "PYTHONPATH": str(ROOT)}
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.node_process", name, cookie, topology],
+                [*prefix, sys.executable, "-m", "tests.support.node_process", name, cookie, topology, timing],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -85,8 +98,8 @@ class NodeProcess:
     def _read(self) -> None:
         assert self._child.stdout
         for line in self._child.stdout:
-            self._arrived.put(line.rstrip("\n"))
-        self._arrived.put("end of output")
+            self._arrived.put((line.rstrip("\n"), time.monotonic()))
+        self._arrived.put(("end of output", time.monotonic()))
 
     def tell(self, command: str) -> None:
         assert self._child.stdin
@@ -109,11 +122,39 @@ class NodeProcess:
                 if line.startswith(start):
                     return line
             try:
-                self.lines.append(self._arrived.get(timeout=max(0.0, deadline_s - time.monotonic())))
+                self._take(max(0.0, deadline_s - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(
                     f"{self.name} did not say {start!r} within {within_s} s, but {self.lines[-20:]}\n{self.log()}"
                 ) from None
+
+    def _take(self, within_s: float) -> None:
+        line, at_s = self._arrived.get(timeout=within_s)
+        self.lines.append(line)
+        self.arrived_s.append(at_s)
+
+    def seen(self) -> dict[str, float]:
+        """Who is up by its own telling, by the first letter of their names, and since when."""
+        self._take_all()
+        up: dict[str, float] = {}
+        for line, at_s in zip(self.lines, self.arrived_s, strict=True):
+            match line.split(" "):
+                case ["up", peer]:
+                    up[peer[0]] = at_s
+                case ["down", peer, _]:
+                    up.pop(peer[0], None)
+        return up
+
+    def changed_s(self) -> float:
+        """When it last told of a node that came or went."""
+        self._take_all()
+        told = zip(self.lines, self.arrived_s, strict=True)
+        return max((at_s for line, at_s in told if line.startswith(("up ", "down "))), default=0.0)
+
+    def _take_all(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._take(0.0)
 
     def events(self) -> list[str]:
         """What it has told so far of other nodes, by the first letter of their names."""
@@ -175,6 +216,22 @@ async def flood(peer: str, count: int) -> None:
             await asyncio.sleep(0)
 
 
+async def tell_listener() -> None:
+    send("listener", "tell")
+
+
+def compute(seconds: float) -> None:
+    """A loop of Python code: it gives the GIL away now and then, and the event loop never its turn."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        pass
+
+
+def hold_the_gil(seconds: float) -> None:
+    """A C function that gives nobody the GIL."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
 async def obey(node: Node, command: str) -> None:
     match command.split():
         case ["connect", peer]:
@@ -185,9 +242,24 @@ async def obey(node: Node, command: str) -> None:
             say("=", *node.nodes())
         case ["flood", peer, count]:
             node.scheduler.spawn(flood(peer, int(count)))
+        case ["state", peer]:
+            say("=", node.state(peer))
         case ["block", seconds]:
             say("= blocked")
             time.sleep(float(seconds))  # what must not be done, and is
+        case ["compute", seconds]:
+            say("= computing")
+            compute(float(seconds))
+        case ["hold", seconds]:
+            say("= holding")
+            hold_the_gil(float(seconds))
+        case ["stream", peer, per_s, seconds]:
+            node.scheduler.spawn(stream(node, peer, int(per_s), float(seconds), say))
+        case ["listen"]:
+            Listener(node, say).start()
+            say("= listening")
+        case ["heard"]:
+            node.scheduler.spawn(tell_listener())
         case ["stop"]:
             await node.stop()
             say("= stopped")
@@ -205,8 +277,8 @@ async def commands() -> Iterator[str]:  # type: ignore[misc]
         yield line.decode()
 
 
-async def main(name: str, cookie: str, topology: str) -> None:
-    node = Node(name, cookie=cookie or None, topologies=topologies(topology), timing=Timing.local())
+async def main(name: str, cookie: str, topology: str, timing: str) -> None:
+    node = Node(name, cookie=cookie or None, topologies=topologies(topology), timing=getattr(Timing, timing)())
     try:
         await node.start()
     except ClusterError as error:

@@ -130,6 +130,7 @@ class Node:
         self.endpoints = Endpoints((), ())
         self.batches: list[list[tuple[bytes, bytes]]] = []
         self.gossip: list[bytes] = []
+        self.datagrams: list[tuple[bytes, str]] = []
         self.refused: list[tuple[str, str]] = []
         self.inlet = CallableInlet(self._feed, self._begin, self._end)
         self._open_batch: list[tuple[bytes, bytes]] | None = None
@@ -173,6 +174,10 @@ class Node:
         self.batches.append(self._open_batch)
         self.world.tell(self.name.name, "batch", len(self._open_batch))
         self._open_batch = None
+
+    def on_datagram(self, datagram: bytes, source: str) -> None:
+        self.datagrams.append((datagram, source))
+        self.world.tell(self.name.name, "datagram", datagram[:16])
 
     def on_gossip(self, frame: bytes) -> None:
         self.gossip.append(frame)

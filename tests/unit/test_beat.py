@@ -18,7 +18,7 @@ from zmqcluster.transport import zap
 from zmqcluster.transport.gossip import BeatThread
 from zmqcluster.transport.threadbeat import ThreadBeat
 
-KEY = bytes(range(32))
+KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
 REQUEST = [b"1.0", b"7", b"zmqcluster", b"10.0.0.7", b"", b"CURVE", KEY]
 TRAILER = struct.Struct(">QI")
 WAIT_MS = 5_000
@@ -145,7 +145,28 @@ def test_beats_and_frames_share_the_line(running: Stage) -> None:
 def test_door_answers_as_zap_does(running: Stage, request_frames: list[bytes]) -> None:
     for _ in range(2):
         running.knocking.send_multipart(request_frames)
-        assert running.knocking.recv_multipart() == zap.answer(request_frames, KEY)
+        assert running.knocking.recv_multipart() == zap.answer(request_frames, zap.key_refusal(request_frames, {KEY}))
+
+
+def admits(running: Stage, key: bytes) -> bool:
+    running.knocking.send_multipart([*REQUEST[:6], key])
+    return running.knocking.recv_multipart()[2] == b"200"
+
+
+def test_keys_to_admit_are_changed_while_it_runs(running: Stage) -> None:
+    assert (admits(running, KEY), admits(running, OTHER)) == (True, False)
+    running.beat.admit(KEY + OTHER)
+    assert (admits(running, KEY), admits(running, OTHER)) == (True, True)
+    running.beat.admit(OTHER)
+    assert (admits(running, KEY), admits(running, OTHER)) == (False, True)
+
+
+@pytest.mark.parametrize("keys", [b"", KEY[:31], KEY * 17])
+def test_native_door_takes_one_to_sixteen_keys(keys: bytes) -> None:
+    stage = Stage(native)
+    with pytest.raises(ValueError, match="1 to 16 keys"):
+        stage.beat.admit(keys)
+    stage.close()
 
 
 def test_stop_ends_the_thread_and_gives_the_sockets_back(running: Stage) -> None:
@@ -175,11 +196,11 @@ def test_interval_of_nothing_is_an_error(running: Stage) -> None:
         running.beat.pulse(b"", 0)
 
 
-@pytest.mark.parametrize(("door", "key"), [(object(), b"short"), (object(), b""), (None, KEY)])
-def test_native_door_needs_a_key_of_32_bytes_and_no_door_no_key(door: Any, key: bytes) -> None:
+@pytest.mark.parametrize(("door", "keys"), [(object(), b""), (None, KEY)])
+def test_native_door_needs_keys_of_32_bytes_and_no_door_no_keys(door: Any, keys: bytes) -> None:
     socket: Any = object()
     with pytest.raises(ValueError, match="32 bytes"):
-        Beat(socket, socket, door, key, lambda: None)
+        Beat(socket, socket, door, keys, lambda: None)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -14,6 +14,8 @@ from zmqcluster.protocol.handshake import (
     GoodbyeAck,
     Hello,
     Introduction,
+    Neighbour,
+    Neighbours,
     Ready,
     Refused,
     Welcome,
@@ -80,6 +82,7 @@ MESSAGES: list[Control] = [
     Ready(NAME, 9),
     Goodbye(9),
     GoodbyeAck(9),
+    Neighbours(9, (Neighbour(NAME, 2**64 - 1, NODE.links), Neighbour("c@10.0.0.3", 1, ()))),
 ]
 
 
@@ -129,6 +132,15 @@ def test_control_with_a_wrong_field_then_decode_error_names_it(field: str, value
     frame = encode_control(MESSAGES[0])
     with pytest.raises(DecodeError, match=f"field '{field}' is "):
         decode_control(frame[:1] + pack(unpack(frame[1:]) | {field: value}))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    ["x", [["c@10.0.0.3", 1]], [["c@10.0.0.3", -1, []]], [["no name", 1, []]], [["c@10.0.0.3", 1, [5]]], [[]] * 1_001],
+)
+def test_neighbours_that_are_none_then_decode_error(nodes: object) -> None:
+    with pytest.raises(DecodeError, match="field 'nodes' is"):
+        decode_control(bytes([Kind.NEIGHBOURS]) + pack({"epoch": 1, "nodes": nodes}))
 
 
 @pytest.mark.parametrize(

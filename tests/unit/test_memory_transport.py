@@ -78,6 +78,8 @@ class Machine:
     def _end(self) -> None:
         self.batches += 1
 
+    def on_datagram(self, datagram: bytes, source: str) -> None: ...
+
     def on_gossip(self, frame: bytes) -> None:
         self.gossip.append(frame)
 

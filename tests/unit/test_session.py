@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.sessions import (
@@ -30,6 +32,8 @@ from zmqcluster.protocol.handshake import (
     GoodbyeAck,
     Hello,
     Introduction,
+    Neighbour,
+    Neighbours,
     Ready,
     Refused,
     Welcome,
@@ -45,6 +49,7 @@ from zmqcluster.protocol.steps import (
     Down,
     End,
     Failed,
+    Heard,
     LeaveAsked,
     Log,
     SendBack,
@@ -244,6 +249,33 @@ def test_hello_while_up_then_down_first_and_the_peer_is_dialled_anew(incarnation
     assert a.on(again, 5, b"new") == [CloseDial(), Down(reason), Dial(B_LINK)]
     assert names(a.on(DialConnected(), 6)) == ["SendControl Welcome"]
     assert a.on(ready(a), 7, b"new") == [Up((HALF + 1) ^ 8, b"new", again.node, 1)]
+
+
+def test_hello_of_another_incarnation_at_another_address_while_up_then_refused_with_the_address_of_the_first() -> None:
+    a = up()
+    second = replace(introduction(incarnation=2), links=("ipc:///run/b.ipc", "tcp://10.0.0.9:7100"))
+    refused = Refused(8, handshake.NAME_TAKEN, f"{B} is connected already, from {B_LINK}")
+    assert a.on(hello(8, 1, node=second), 5, b"new") == [SendBack(b"new", refused), Log(refused, by_peer=False)]
+    assert a.state is State.UP and a.epoch == EPOCH
+    a.on(DialLost("broke"), 6)
+    assert names(a.on(hello(9, 2, node=second), 7, b"new")) == ["CloseDial", "Dial"]
+
+
+@pytest.mark.parametrize("links", [(B_LINK, "tcp://x"), ("ipc:///run/b.ipc",), ()])
+def test_hello_of_another_incarnation_that_may_be_at_the_same_address_then_it_replaces_the_first(
+    links: tuple[str, ...],
+) -> None:
+    a = up()
+    again = replace(introduction(incarnation=2), links=links)
+    assert Down(steps.INCARNATION) in a.on(hello(8, 1, node=again), 5, b"new")
+
+
+def test_neighbours_then_told_if_they_are_of_this_session() -> None:
+    a = up()
+    nodes = (Neighbour("c@10.0.0.3", 1, ()),)
+    assert a.on(Neighbours(EPOCH, nodes), 1, FROM_B) == [Heard(nodes)]
+    assert a.on(Neighbours(EPOCH + 1, nodes), 1, FROM_B) == a.on(Neighbours(EPOCH, nodes), 1, b"another") == []
+    assert welcomed().on(Neighbours(EPOCH, nodes), 1, FROM_B) == []
 
 
 @pytest.mark.parametrize("make", [up, welcomed])

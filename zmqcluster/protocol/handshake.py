@@ -4,6 +4,7 @@
     HELLO(epoch a)        ------------------->  valid: chooses epoch b and dials A back
                           <-------------------  WELCOME(epoch b, echo a)      on B's own connection
     up; READY(a ^ b)      ------------------->  up
+    NEIGHBOURS(a ^ b)     <------------------>  where both said they can mesh
     GOODBYE(a ^ b)        ------------------->  down: "left"
     down: "stopped"       <-------------------  GOODBYE_ACK(a ^ b)
 
@@ -27,15 +28,24 @@ __all__ = [
     "GoodbyeAck",
     "Hello",
     "Introduction",
+    "Neighbour",
+    "Neighbours",
     "Ready",
     "Refused",
+    "Terms",
     "Welcome",
+    "another_address",
     "common_version",
     "refusal",
+    "terms",
 ]
 
 VERSION_MIN = 1
 VERSION_MAX = 1
+
+# What a node may say it can do. What only one of two knows is never used between them.
+HIDDEN = "hidden"  # it is for nobody's list. Source: the hidden nodes of Erlang
+MESH = "mesh"  # it tells and is told who else is connected: NEIGHBOURS
 
 # Why a node is refused. The first group is worth a line in the log of both sides; the second ends what is over anyway.
 WRONG_CLUSTER = "cluster"
@@ -43,8 +53,12 @@ WRONG_NAME = "name"
 OWN_NAME = "own_name"
 NO_COMMON_VERSION = "version"
 EARLIER_INCARNATION = "incarnation"
+NAME_TAKEN = "taken"
 UNREACHABLE = "unreachable"
-FAULTS = frozenset({WRONG_CLUSTER, WRONG_NAME, OWN_NAME, NO_COMMON_VERSION, EARLIER_INCARNATION, UNREACHABLE})
+IMPOSTOR = "impostor"  # its connection was proven to be another's
+FAULTS = frozenset(
+    {WRONG_CLUSTER, WRONG_NAME, OWN_NAME, NO_COMMON_VERSION, EARLIER_INCARNATION, NAME_TAKEN, UNREACHABLE, IMPOSTOR}
+)
 
 STALE = "stale"
 ENDED = "ended"
@@ -116,7 +130,39 @@ class GoodbyeAck:
     epoch: int
 
 
-Control = Hello | Welcome | Refused | Ready | Goodbye | GoodbyeAck
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A node that the sender is connected to, and where it is reached."""
+
+    name: str
+    incarnation: int
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Some of whom the sender of the session ``epoch`` is connected to. Said once, when the session is up."""
+
+    epoch: int
+    nodes: tuple[Neighbour, ...]
+
+
+Control = Hello | Welcome | Refused | Ready | Goodbye | GoodbyeAck | Neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What two nodes agreed on: the version they speak, and what both can do, sorted."""
+
+    version: int
+    capabilities: tuple[str, ...]
+
+
+def terms(ours: Introduction, theirs: Introduction) -> Terms | None:
+    """Return the terms of a session, the same on both sides; None: there is no common version."""
+    version = common_version(ours.versions, theirs.versions)
+    common = sorted(set(ours.capabilities) & set(theirs.capabilities))
+    return None if version is None else Terms(version, tuple(common))
 
 
 def common_version(ours: tuple[int, int], theirs: tuple[int, int]) -> int | None:
@@ -146,3 +192,14 @@ def refusal(own: Introduction, offer: Hello | Welcome, ended: Container[int]) ->
         (EARLIER_INCARNATION, their.incarnation not in ended, f"another {their.name} has taken over the name"),
     )
     return next(((reason, detail) for reason, is_fine, detail in checks if not is_fine), None)
+
+
+def another_address(before: Introduction, now: Introduction) -> str | None:
+    """Return where the node ``before`` listens, when ``now`` can't be its next life: it listens elsewhere.
+
+    A port has one owner, so a restarted node that took its port again proves the end of its last life. Who has the name
+    and another port is told to wait for that end: it may be a second node of the same name.
+    """
+    taken = {link for link in before.links if not link.startswith("ipc://")}
+    claimed = {link for link in now.links if not link.startswith("ipc://")}
+    return None if taken & claimed or not taken or not claimed else min(taken)

@@ -38,6 +38,7 @@ from zmqcluster.protocol.handshake import (
     GoodbyeAck,
     Hello,
     Introduction,
+    Neighbours,
     Ready,
     Refused,
     Welcome,
@@ -52,6 +53,7 @@ from zmqcluster.protocol.steps import (
     Down,
     End,
     Failed,
+    Heard,
     LeaveAsked,
     Log,
     SendBack,
@@ -210,6 +212,9 @@ class Session:
         """The peer starts anew, so for it our session is over."""
         assert self.offer is not None
         is_restart = hello.node.incarnation != self.offer.node.incarnation
+        if is_restart and (address := handshake.another_address(self.offer.node, hello.node)):
+            refused = Refused(hello.epoch, handshake.NAME_TAKEN, f"{self.peer} is connected already, from {address}")
+            return [SendBack(source, refused), Log(refused, by_peer=False)]
         if (verdict := self._judge(hello, source)) is not None:
             return verdict
         self.state = State.ANSWERING
@@ -299,6 +304,10 @@ class Session:
         self._rest()
         return [CloseDial(), Down(steps.CONNECTION_CLOSED)]
 
+    def _heard(self, neighbours: Neighbours, source: bytes) -> list[Action]:
+        is_ours = neighbours.epoch == self.epoch and source == self.source
+        return [Heard(neighbours.nodes)] if is_ours else []
+
     # --- goodbye
 
     def _leave(self, _: LeaveAsked, __: bytes) -> list[Action]:
@@ -362,6 +371,7 @@ TABLE: dict[tuple[State, type], Handler] = {
     (State.UP, Hello): Session._replace,
     (State.UP, Refused): Session._ended,
     (State.UP, Goodbye): Session._goodbye,
+    (State.UP, Neighbours): Session._heard,
     (State.UP, End): Session._end,
     (State.UP, LeaveAsked): Session._leave,
     #

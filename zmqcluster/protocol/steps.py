@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from zmqcluster.protocol.handshake import Control, Introduction, Refused
+from zmqcluster.protocol.handshake import Control, Introduction, Neighbour, Refused
 
 __all__ = [
     "Action",
@@ -20,6 +20,7 @@ __all__ = [
     "Down",
     "End",
     "Failed",
+    "Heard",
     "LeaveAsked",
     "Log",
     "SendBack",
@@ -31,9 +32,11 @@ __all__ = [
 CONNECTION_CLOSED: Final = "connection_closed"  # the connection broke, or the peer ended the session
 DISCONNECT: Final = "disconnect"  # disconnect() was called here
 SILENCE: Final = "silence"  # no beat for Timing.silence_ms. OTP: net_tick_timeout
+CUT_OFF: Final = "cut_off"  # no sign of life for Timing.unreachable_ms, though others hear it
 LEFT: Final = "left"  # the peer said goodbye: it is not looked for until it comes back
 INCARNATION: Final = "incarnation"  # the peer was restarted before its end was noticed
 PROTOCOL_ERROR: Final = "protocol_error"  # a gap, a foreign epoch, or a frame that can't be decoded
+UNREACHABLE: Final = "unreachable"  # no session came about; only in what monitor_node asked for
 STOPPED: Final = "stopped"  # this node stops. OTP: net_kernel_terminated
 
 
@@ -135,4 +138,11 @@ class Log:
     by_peer: bool
 
 
-Action = Dial | CloseDial | SendControl | SendBack | Up | Down | Failed | Log
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The peer of the session tells whom it is connected to."""
+
+    nodes: tuple[Neighbour, ...]
+
+
+Action = Dial | CloseDial | SendControl | SendBack | Up | Down | Failed | Log | Heard

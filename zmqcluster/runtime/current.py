@@ -9,9 +9,10 @@ from typing import cast
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid
-from zmqcluster.runtime.node import Node
+from zmqcluster.runtime.node import Node, NodeKind
+from zmqcluster.runtime.subscribers import NodeSelection
 
-__all__ = ["connect", "disconnect", "joined", "monitor_nodes", "node", "nodes"]
+__all__ = ["connect", "disconnect", "joined", "monitor_node", "monitor_nodes", "node", "nodes", "set_cookie"]
 
 
 def node() -> Node:
@@ -19,9 +20,13 @@ def node() -> Node:
     return cast(Node, _core.current_scheduler().owner)
 
 
-def nodes() -> list[str]:
-    """The names of the connected nodes, sorted; our own is not among them."""
-    return node().nodes()
+def nodes(*kinds: NodeKind) -> list[str]:
+    """The names of the connected nodes, sorted; our own and hidden ones are not among them.
+
+    Args:
+        kinds: of these kinds instead: ``visible hidden connected known this``; see ``Node.nodes``.
+    """
+    return node().nodes(*kinds)
 
 
 async def connect(name: str, *, timeout_s: float = 7.0) -> bool:
@@ -34,11 +39,26 @@ def disconnect(name: str) -> bool:
     return node().disconnect(name)
 
 
+def set_cookie(name: str, cookie: str | bytes) -> None:
+    """Dial the node ``name`` with its ``cookie`` instead of ours; see Node.set_cookie."""
+    node().set_cookie(name, cookie)
+
+
 async def joined(min_nodes: int, timeout_s: float) -> None:
     """Wait until at least ``min_nodes`` other nodes are connected. Raises TimeoutError."""
     await node().joined(min_nodes, timeout_s)
 
 
-def monitor_nodes(flag: bool = True, pid: Pid | None = None) -> None:
-    """Get (or stop getting) NodeUp and NodeDown messages; each call with True adds a copy of every message."""
-    node().monitor_nodes(_core.self() if pid is None else pid, flag)
+def monitor_nodes(flag: bool = True, pid: Pid | None = None, *, node_type: NodeSelection = "visible") -> None:
+    """Get (or stop getting) NodeUp and NodeDown messages; each call with True adds a copy of every message.
+
+    Args:
+        flag: False ends all that was asked for with the same ``node_type``.
+        node_type: of ``visible`` nodes, ``hidden`` ones or ``all``.
+    """
+    node().monitor_nodes(_core.self() if pid is None else pid, flag, node_type=node_type)
+
+
+def monitor_node(name: str, flag: bool = True) -> None:
+    """Get one NodeDown when the node ``name`` goes, or at once if it cannot be connected to; see Node.monitor_node."""
+    node().monitor_node(name, _core.self(), flag)

@@ -1,7 +1,7 @@
-"""The gossip channel of a node: beats judge who is alive, deltas go to the processes that subscribed.
+"""The gossip channel of a node: beats go to the failure detector, deltas to the processes that subscribed.
 
     publish(topic, message) ──DELTA──> every peer that subscribed to us
-    peers' BEAT  ──> Membership ──> PeerSilent: the session ends      PeerStalled, PeerResumed: telemetry
+    peers' BEAT, LOST ──> Detector
     peers' DELTA ──> Gossip messages to the subscribers of the topic
 
 Invariant: only frames of the incarnation whose session is up count; any other is dropped and counted. So a Gossip
@@ -15,18 +15,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zmqcluster import telemetry
 from zmqcluster.core import decode, encode
 from zmqcluster.errors import DecodeError
 from zmqcluster.ids import Pid
-from zmqcluster.protocol.effects import Effect, Emit
 from zmqcluster.protocol.handshake import Introduction
-from zmqcluster.protocol.membership import Beat, Membership, PeerSilent, PeerStalled
+from zmqcluster.runtime.detector import Detector
 from zmqcluster.runtime.events import Gossip
-from zmqcluster.runtime.timing import Timing
 from zmqcluster.transport.interface import Transport
 from zmqcluster.transport.rundir import nearest
-from zmqcluster.wire.frames import BeatFrame, DeltaFrame, beat_prefix, decode_gossip, delta_frame
+from zmqcluster.wire.frames import (
+    BEAT_TAIL_BYTES,
+    BeatFrame,
+    DeltaFrame,
+    LostFrame,
+    beat_prefix,
+    decode_beat_tail,
+    decode_gossip,
+    delta_frame,
+)
 
 __all__ = ["GossipChannel"]
 
@@ -42,7 +48,8 @@ class GossipChannel:
         name: the node's own, with its incarnation.
         up: the peers with a session; changed by others.
         deliver: puts a message into the mailbox of a process here.
-        on_silent: told of a peer whose beats stopped.
+        detector: hears the beats.
+        beat_ms: between two beats of our own.
         counters: the node's, of what went wrong.
     """
 
@@ -52,10 +59,10 @@ class GossipChannel:
         incarnation: int,
         transport: Transport,
         *,
-        timing: Timing,
+        beat_ms: int,
         up: Mapping[str, Introduction],
         deliver: Deliver,
-        on_silent: Callable[[str], None],
+        detector: Detector,
         counters: Counter[str],
     ) -> None:
         self._name = name
@@ -63,14 +70,12 @@ class GossipChannel:
         self._transport = transport
         self._up = up
         self._deliver = deliver
-        self._on_silent = on_silent
+        self._detector = detector
         self._counters = counters
         self._endpoints: dict[str, str] = {}
+        self._beats: dict[bytes, str] = {}  # how the beats of a peer begin -> its name
         self._subscribers: dict[str, list[Pid]] = {}
-        self._membership = Membership(
-            silence_ms=timing.silence_ms, stalled_ms=timing.stalled_ms, tick_ms=timing.tick_ms
-        )
-        transport.start_beats(beat_prefix(name, incarnation), timing.beat_ms)
+        transport.start_beats(beat_prefix(name, incarnation), beat_ms)
 
     def subscribe(self, topic: str, pid: Pid) -> None:
         """Send ``pid`` what others publish under ``topic``; twice is as good as once."""
@@ -90,37 +95,36 @@ class GossipChannel:
 
     # --- the peers
 
-    def on_up(self, peer: str, node: Introduction, now_ms: int) -> None:
+    def on_up(self, peer: str, node: Introduction) -> None:
         """Listen to the peer of a new session."""
+        self._beats[beat_prefix(peer, node.incarnation)] = peer
         endpoint = nearest(node.gossip)
         if endpoint is not None:
             self._endpoints[peer] = endpoint
-            self._transport.subscribe(endpoint)
-        self._perform(self._membership.on_node_up(peer, now_ms))
+            self._transport.subscribe(endpoint, peer)
 
-    def on_down(self, peer: str, now_ms: int) -> None:
+    def on_down(self, peer: str) -> None:
         """Listen to it no more."""
+        self._beats = {prefix: name for prefix, name in self._beats.items() if name != peer}
         endpoint = self._endpoints.pop(peer, None)
         if endpoint is not None:
             self._transport.unsubscribe(endpoint)
-        self._perform(self._membership.on_node_down(peer, now_ms))
-
-    def on_tick(self, now_ms: int) -> None:
-        """Look for silence."""
-        self._perform(self._membership.on_tick(now_ms))
 
     def on_frame(self, frame: bytes, now_ms: int) -> None:
-        """Take a frame of the channel."""
+        """Take a frame of the channel; nearly all of them are beats."""
+        if peer := self._beats.get(frame[:-BEAT_TAIL_BYTES]):
+            self._detector.on_beat(peer, *decode_beat_tail(frame), now_ms)
+            return
         try:
             gossip = decode_gossip(frame)
         except DecodeError:
             self._counters["gossip_malformed"] += 1
             return
         node = self._up.get(gossip.name)
-        if node is None or node.incarnation != gossip.incarnation:
+        if node is None or node.incarnation != gossip.incarnation or isinstance(gossip, BeatFrame):
             self._counters["gossip_foreign"] += 1
-        elif isinstance(gossip, BeatFrame):
-            self._perform(self._membership.on_message(gossip.name, Beat(gossip.number, gossip.lag_ms), now_ms))
+        elif isinstance(gossip, LostFrame):
+            self._detector.on_lost(gossip)
         else:
             self._on_delta(gossip)
 
@@ -137,16 +141,3 @@ class GossipChannel:
         for pid in list(subscribers):
             if not self._deliver(pid, message):
                 self.unsubscribe(delta.topic, pid)
-
-    def _perform(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            assert isinstance(effect, Emit)
-            event = effect.event
-            if isinstance(event, PeerSilent):
-                log.warning("%s: no beat from %s for %d ms", self._name, event.peer, event.silent_ms)
-                self._on_silent(event.peer)
-            elif isinstance(event, PeerStalled):
-                log.info("%s: the loop of %s has not turned for %d ms", self._name, event.peer, event.lag_ms)
-                telemetry.emit("zmqcluster.node.stalled", node=self._name, peer=event.peer, lag_ms=event.lag_ms)
-            else:
-                telemetry.emit("zmqcluster.node.resumed", node=self._name, peer=event.peer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zmqcluster.core import Link
+from zmqcluster.core import Call, Link
 from zmqcluster.runtime.links import Links
 from zmqcluster.runtime.reports import Reports
 
@@ -12,10 +12,14 @@ __all__ = ["NodeHooks"]
 
 
 class NodeHooks(Reports):
-    """Reports what is to be reported, and gives the rest to the node's links, once it has some."""
+    """Reports what is to be reported, and gives the rest to the node's links, once it has some, and its service."""
 
-    def __init__(self, links: Callable[[], Links | None]) -> None:
+    def __init__(self, links: Callable[[], Links | None], on_node_call: Callable[[Call], None]) -> None:
         self._links = links
+        self._on_node_call = on_node_call
+
+    def on_node_call(self, call: Call) -> None:
+        self._on_node_call(call)
 
     def connect(self, node: str) -> Link | None:
         links = self._links()

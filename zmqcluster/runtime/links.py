@@ -12,16 +12,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count
 from random import Random
 
+from zmqcluster.constants import CONTROL_BYTES_MAX
 from zmqcluster.core import Link, Scheduler
 from zmqcluster.errors import ClusterError, ConfigError
 from zmqcluster.ids import NodeName
 from zmqcluster.protocol import handshake, steps
-from zmqcluster.protocol.handshake import Control, Hello, Introduction, Ready, Refused, Welcome
+from zmqcluster.protocol.handshake import (
+    MESH,
+    Control,
+    Hello,
+    Introduction,
+    Neighbour,
+    Neighbours,
+    Ready,
+    Refused,
+    Welcome,
+)
+from zmqcluster.protocol.probes import Probe
 from zmqcluster.protocol.session import Session
 from zmqcluster.protocol.steps import ConnectAsked, End, LeaveAsked
 from zmqcluster.runtime.peers import Peer, Peers
@@ -30,7 +42,7 @@ from zmqcluster.runtime.throttle import Throttle
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.transport.interface import Transport
 
-__all__ = ["Links", "Resolve"]
+__all__ = ["Links", "Resolve", "portions"]
 
 log = logging.getLogger("zmqcluster.node")
 
@@ -68,11 +80,14 @@ class Links:
         self._timing = timing
         self._random = random
         self._resolve = resolve
+        self._watcher = watcher
+        self._transport = transport
         self._performer = Performer(own.name, self.peers, scheduler, transport, watcher, counters)
         self._loop = asyncio.get_running_loop()
         self._attempts = count(1)
         self._first_uses = Throttle(timing.retry_ms)
         self._is_leaving = False
+        self._looks_ms = 0  # when to look again which session's time has come
 
     def _make_session(self, name: str) -> Session:
         return Session(
@@ -88,6 +103,16 @@ class Links:
     def up(self) -> dict[str, Introduction]:
         """The peers with a session; always the same dict."""
         return self._performer.up
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Why the last attempt to connect failed, by the name of the node."""
+        return self._performer.problems
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether no session comes about any more."""
+        return self._is_leaving
 
     def now_ms(self) -> int:
         return self._performer.now_ms()
@@ -161,6 +186,35 @@ class Links:
             return True
         return self.now_ms() - peer.left_ms >= self._timing.rejoin_ms
 
+    def introduce(self, node: str) -> None:
+        """Tell a peer whom else we are connected to, where both like to mesh."""
+        epoch = self.peers.record(node).session.epoch
+        if epoch is None or not self._meshes(self.up[node]):
+            return
+        others = [their for name, their in self.up.items() if name != node and self._meshes(their)]
+        for some in portions([Neighbour(each.name, each.incarnation, each.links) for each in others]):
+            self._performer.send_control(self.peers.record(node), Neighbours(epoch, some))
+
+    def _meshes(self, their: Introduction) -> bool:
+        """Whether both ends want it; with a session they have a common version."""
+        return MESH in self.own.capabilities and MESH in their.capabilities
+
+    # --- asked by the failure detector
+
+    def send_probe(self, peer: str, probe: Probe) -> None:
+        """Send on the link of a peer with a session; may be lost."""
+        if peer in self.up:
+            self._performer.send_control(self.peers.record(peer), probe)
+
+    def received_bytes(self, peer: str) -> int:
+        """How much data the session of ``peer`` has brought."""
+        link = self.peers.record(peer).link
+        return link.received_bytes if link else 0
+
+    def epoch_of(self, peer: str) -> int | None:
+        """The epoch of the session with ``peer``, once both halves are known."""
+        return self.peers.record(peer).session.epoch
+
     # --- leaving
 
     async def leave(self) -> None:
@@ -194,12 +248,22 @@ class Links:
     # --- told by core and clock
 
     def on_control(self, source: bytes, frame: bytes) -> None:
-        """Take a frame of a session's set-up or end."""
+        """Take a frame of a session's set-up or end, once its connection is authenticated."""
+        if not self._transport.admits(source, frame):
+            return
         message = self._performer.parse(frame)
-        if isinstance(message, Hello | Welcome):
+        if isinstance(message, Probe):
+            self._on_probe(message, source)
+        elif isinstance(message, Hello | Welcome):
             self._on_offer(message, source)
         elif message and (peer := self._sender(message, source)):
             self._performer.tell(peer, message, source)
+
+    def _on_probe(self, probe: Probe, source: bytes) -> None:
+        """Of a session that is up; a leaving node's opinion about others does not count."""
+        peer = self.peers.behind(source)
+        if peer and peer.name in self.up and not self._is_leaving:
+            self._watcher.on_probe(peer.name, probe)
 
     def _sender(self, message: Control, source: bytes) -> Peer | None:
         """Who sent it: known by its connection, except where it holds on to a session that ended here."""
@@ -211,6 +275,10 @@ class Links:
     def _on_offer(self, offer: Hello | Welcome, source: bytes) -> None:
         if self._is_leaving:
             self._performer.send_back(source, Refused(offer.epoch, handshake.LEAVING))
+            return
+        proven = self._transport.identity(source)
+        if proven is not None and proven != (offer.node.name, offer.node.incarnation):
+            self._performer.refuse_impostor(source, offer, f"{proven[0]} ({proven[1]})")
             return
         peer = self.peers.record(offer.node.name)
         self._performer.tell(peer, offer, source)
@@ -225,8 +293,28 @@ class Links:
             self._performer.tell(peer, End(steps.PROTOCOL_ERROR))
 
     def on_tick(self, now_ms: int) -> None:
-        """Let sessions whose time has come look at it."""
+        """Let sessions whose time has come look at it; a beat more or less is nothing to them."""
+        if now_ms < self._looks_ms:
+            return
+        self._looks_ms = now_ms + self._timing.beat_ms
         for peer in self.peers.all():
             deadline_ms = peer.session.deadline_ms()
             if deadline_ms is not None and now_ms >= deadline_ms:
                 self._performer.perform(peer, peer.session.on_tick(now_ms))
+
+
+def portions(neighbours: Iterable[Neighbour]) -> Iterator[tuple[Neighbour, ...]]:
+    """As many to a control frame as surely fit."""
+    some: list[Neighbour] = []
+    room_bytes = CONTROL_BYTES_MAX * 3 // 4
+    for each in neighbours:
+        need_bytes = len(each.name) + 16 + sum(len(link.encode()) + 3 for link in each.links)
+        if need_bytes > CONTROL_BYTES_MAX * 3 // 4:
+            continue
+        if some and need_bytes > room_bytes:
+            yield tuple(some)
+            some, room_bytes = [], CONTROL_BYTES_MAX * 3 // 4
+        some.append(each)
+        room_bytes -= need_bytes
+    if some:
+        yield tuple(some)

@@ -36,6 +36,7 @@ class Peer:
         self.waiters: list[asyncio.Future[bool]] = []
         self.resolving: asyncio.Task[None] | None = None
         self.left_ms = 0
+        self.refusal: str | None = None  # by one of the endpoints of the attempt that goes on: it tells most
 
     @property
     def is_idle(self) -> bool:

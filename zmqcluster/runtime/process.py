@@ -9,18 +9,22 @@ Destinations: a ``Pid``, the local name of a process (``str``), ``(name, node)``
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast, overload
 
 from zmqcluster import _core
-from zmqcluster.core import Scheduler
-from zmqcluster.errors import ConfigError, ProcessExit
+from zmqcluster.core import Scheduler, message
+from zmqcluster.errors import ConfigError, LinkBusy, ProcessExit
 from zmqcluster.ids import Destination, Pid, Ref, Via
 
 __all__ = [
     "Destination",
+    "TimerFired",
     "Via",
     "alias",
+    "asend",
     "cancel_timer",
     "demonitor",
     "dictionary",
@@ -41,6 +45,7 @@ __all__ = [
     "spawn",
     "spawn_link",
     "spawn_monitor",
+    "start_timer",
     "trap_exits",
     "unalias",
     "unlink",
@@ -51,6 +56,7 @@ __all__ = [
 
 Policy = Literal["drop_new", "drop_old", "refuse"]
 Alias = Literal["explicit", "reply"]
+MonitorAlias = Literal["explicit", "demonitor", "reply_demonitor"]
 Function = Callable[..., Any]
 
 # The hot ones are the core's own functions, documented there: a Python frame around each would cost as much again.
@@ -59,6 +65,29 @@ self: Callable[[], Pid] = _core.self
 send: Callable[[Destination, Any], None] = _core.send
 receive = _core.receive
 spawn = _core.spawn
+
+
+async def asend(dest: Destination, message: Any) -> None:
+    """``send``, and go on when the link to the other node has room: for who sends much in a row.
+
+    A process that has filled a link is stopped at its next await anyway, until half of what waits has left; this makes
+    it await then, and never raises LinkBusy in a process.
+
+    Raises:
+        LinkBusy: the link is full, and nobody waits: this is no process but a task of asyncio.
+    Source: erlang:send/3 without nosuspend.
+    """
+    while True:
+        try:
+            send(dest, message)
+        except LinkBusy as busy:
+            if not _core.wait_for_link(busy.node):
+                raise
+            await asyncio.sleep(0)
+        else:
+            break
+    if _core.is_held():
+        await asyncio.sleep(0)
 
 
 def spawn_link(function: Function, *arguments: Any, name: str | None = None) -> Pid:
@@ -82,10 +111,14 @@ def unlink(pid: Pid) -> None:
     _core.unlink(pid)
 
 
-def monitor(dest: Destination, *, alias: Alias | None = None) -> Ref:
+def monitor(dest: Destination, *, alias: MonitorAlias | None = None) -> Ref:
     """Be told with ``Down(ref, object, reason)`` when the process ends, or at once if it is not there.
 
-    With ``alias`` the ref is an alias too (see ``alias``), which ``demonitor`` ends.
+    Args:
+        alias: let the ref be an alias too, see ``alias``. ``demonitor`` ends it with the monitor, be that by
+            ``demonitor`` or by the Down; ``reply_demonitor`` ends both at the first message too; ``explicit`` lasts
+            until ``unalias``.
+    Source: erlang:monitor/3.
     """
     return _core.monitor(dest, alias)
 
@@ -111,7 +144,11 @@ def dictionary() -> dict[Any, Any]:
 
 
 def hibernate() -> None:
-    """Give back the memory of the mailbox until the next message comes."""
+    """Give back the memory of the mailbox until the next message comes; with a message in it that does nothing.
+
+    In a server, the last thing a handler does; ``hibernate_after_s`` of the class does it after an idle time.
+    Source: erlang:hibernate/3.
+    """
     _core.hibernate()
 
 
@@ -172,6 +209,26 @@ def send_after(delay_s: float, dest: Destination, message: Any) -> Ref:
     if isinstance(delay_s, bool) or not isinstance(delay_s, int | float):
         raise ConfigError(f"a delay is a number of seconds, not {delay_s!r}")
     return _core.current_scheduler().send_after(delay_s, dest, message)
+
+
+@message(tag="timer.TimerFired")
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """What ``start_timer`` sends; ``ref`` tells which timer it was."""
+
+    ref: Ref
+    message: Any
+
+
+def start_timer(delay_s: float, dest: Destination, message: Any) -> Ref:
+    """``send_after``, but what comes is ``TimerFired(ref, message)``: a timer that was replaced is told apart.
+
+    Source: erlang:start_timer/3.
+    """
+    fired = object.__new__(TimerFired)
+    ref = send_after(delay_s, dest, fired)
+    TimerFired.__init__(fired, ref, message)  # frozen for its receivers; there was no ref before the timer
+    return ref
 
 
 def cancel_timer(ref: Ref) -> float | None:

@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 from zmqcluster import telemetry
+from zmqcluster.core import Call
 from zmqcluster.errors import NoConnectionError, NoProcessError, ProcessExit, ServerExited
 from zmqcluster.exits import Crashed, NoConnection, NoProcess, is_expected
 
@@ -71,6 +72,11 @@ class Reports:
         """A cast named a method that the server lacks; the cast is dropped."""
         _log.warning("%s has no cast %r; dropped", server, method)
 
+    def on_second_reply(self, call: Any, value: Any) -> None:
+        """A call that had its reply was replied to again; the caller has the first, the second is dropped."""
+        _log.warning("dropped a second reply to %r: %r", call, value)
+        telemetry.emit("zmqcluster.call.replied_twice", call=call, value=value)
+
     def on_bad_reply(self, server: Any, error: BaseException) -> None:
         """A reply cannot cross the link; the caller gets the error."""
         _log.error("%s replied with what cannot be sent: %s", server, error)
@@ -78,6 +84,10 @@ class Reports:
     def on_undecodable(self, node: str, error: BaseException) -> None:
         """An envelope from ``node`` was malformed; it is dropped, the link goes on."""
         _log.error("dropped an undecodable message from %s: %s", node, error)
+
+    def on_node_call(self, call: Call) -> None:
+        """A call of another node to this node itself, which offers nothing."""
+        call.fail(NoProcessError(None))
 
     def on_control(self, source: bytes, frame: bytes) -> None:
         """A frame that is not data; a node without links gets none."""

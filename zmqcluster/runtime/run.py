@@ -3,32 +3,27 @@
     node.start ──> main, as the node's first process ──> it returns, or SIGTERM / SIGINT ──> node.stop
 
 On SIGTERM or SIGINT the first process gets an exit signal ``Shutdown``: a supervisor then stops its children in reverse
-order within their time-outs, a plain function ends at once. A second SIGINT ends the program without waiting.
+order within their time-outs, a plain function ends at once. A second SIGINT ends the program without waiting, with
+KeyboardInterrupt.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
-import logging
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid
 from zmqcluster.errors import ConfigError, ServerExited
-from zmqcluster.exits import Kill, Normal, Shutdown, is_expected
+from zmqcluster.exits import Normal, Shutdown, is_expected
 from zmqcluster.runtime.node import Node
+from zmqcluster.runtime.signals import STOP_S_MAX, Signals
 
 __all__ = ["Main", "end_last", "first_pid", "first_process", "run", "run_node"]
 
-log = logging.getLogger("zmqcluster.node")
-
 Main = Callable[..., Any]
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-STOP_S_MAX = 60.0  # a tree that takes longer to stop is killed
 FIRST, LAST = "runtime.first", "runtime.last"  # on the shelf: the first process, and those that are ended in order
 
 
@@ -45,7 +40,8 @@ def run(
         loop_factory: for another event loop, such as ``uvloop.new_event_loop``.
         node: the arguments of ``Node``: name, cookie, topologies, ... Without a name the node opens no socket.
     Raises:
-        what ``main`` raises; ServerExited when an exit signal ended it abnormally; ConfigError, NameInUse.
+        what ``main`` raises; ServerExited when an exit signal ended it abnormally; ConfigError, NameInUse;
+        KeyboardInterrupt at the second SIGINT.
     """
     if not callable(main):
         raise ConfigError(f"run takes an async function or a Supervisor class, not {main!r}")
@@ -58,10 +54,14 @@ async def run_node(node: Node, main: Main, *arguments: Any) -> Any:
     await node.start()
     try:
         first, ended = first_process(node, main, *arguments)
-        with _signals(node, first):
-            return await ended
+        with Signals(node.scheduler, first) as signals:
+            try:
+                return await ended
+            finally:
+                await _end_in_order(node, signals.hurry)
+                if signals.hurry.done():
+                    raise KeyboardInterrupt from None
     finally:
-        await _end_in_order(node)
         node.scheduler.close()
         await node.stop()
 
@@ -86,13 +86,12 @@ def end_last(pid: Pid) -> None:
     _core.current_scheduler().shelf.setdefault(LAST, []).append(pid)
 
 
-async def _end_in_order(node: Node) -> None:
-    """Ask those of ``end_last`` to shut down, the latest first, and wait for each."""
+async def _end_in_order(node: Node, hurry: asyncio.Future[None]) -> None:
+    """Ask those of ``end_last`` to shut down, the latest first, and wait for each; for nobody when there is a hurry."""
     for pid in reversed(node.scheduler.shelf.pop(LAST, [])):
         ended: asyncio.Future[None] = node.scheduler.loop.create_future()
         node.scheduler.spawn(_end_one(pid, ended))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended, STOP_S_MAX)
+        await asyncio.wait((ended, hurry), timeout=STOP_S_MAX, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _end_one(pid: Pid, ended: asyncio.Future[None]) -> None:
@@ -145,32 +144,3 @@ async def _watch(first: Pid, ended: asyncio.Future[Any]) -> None:
         ended.set_result(None)
     else:
         ended.set_exception(ServerExited("main", down.reason))
-
-
-@contextlib.contextmanager
-def _signals(node: Node, first: Pid) -> Iterator[None]:
-    """Turn signals into an orderly end of the first process."""
-    seen: list[int] = []
-
-    def on_signal(number: int) -> None:
-        seen.append(number)
-        name = signal.Signals(number).name
-        if seen.count(signal.SIGINT) >= 2:
-            log.warning("%s again: ending at once", name)
-            node.scheduler.exit(first, first, Kill())
-            return
-        log.info("%s: stopping in order", name)
-        node.scheduler.exit(Pid(node.scheduler.node, node.scheduler.incarnation, 0), first, Shutdown(name))
-        node.scheduler.loop.call_later(STOP_S_MAX, node.scheduler.exit, first, first, Kill())
-
-    loop = node.scheduler.loop
-    installed = []
-    for number in SIGNALS:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
-            loop.add_signal_handler(number, on_signal, number)
-            installed.append(number)
-    try:
-        yield
-    finally:
-        for number in installed:
-            loop.remove_signal_handler(number)
