@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,37 @@ def test_top_with_another_cookie_then_exit_1_and_why(environment: dict[str, str]
     refused = top(environment, "orders@127.0.0.1", "--once", "--cookie", "another")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "cookie" in refused.stderr
+
+
+@pytest.mark.skipif(find_spec("textual") is None, reason="textual is not installed: pip install 'zmqcluster[tui]'")
+@pytest.mark.usefixtures("node")
+def test_top_on_a_terminal_then_a_screen_until_q_and_the_terminal_is_as_before(environment: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "zmqcluster", "top", "orders"]
+    environment = {**environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"}
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as child:
+        os.close(theirs)
+        shown = read_until(ours, b"accounts")
+        os.write(ours, b"q")
+        shown += read_until(ours, None)
+        assert child.wait(30) == 0
+    os.close(ours)
+    assert b"Ledger" in shown
+    assert shown.rfind(b"\x1b[?1049l") > shown.rfind(b"\x1b[?1049h") >= 0  # back from the other screen
+
+
+def read_until(terminal: int, text: bytes | None) -> bytes:
+    """What appears on a terminal until it has shown ``text``, or until its program closes it."""
+    shown = b""
+    while text is None or text not in shown:
+        ready, _, _ = select.select([terminal], [], [], 30)
+        assert ready, f"{text!r} was never shown: {shown[-2000:]!r}"
+        try:
+            part = os.read(terminal, 65_536)
+        except OSError:  # how Linux says that the other end is closed
+            part = b""
+        if not part:
+            assert text is None, shown
+            return shown
+        shown += part
+    return shown

@@ -31,6 +31,7 @@ from zmqcluster.transport.zmq import ZmqTransport
 class Handler:
     inlet = CallableInlet(lambda source, frame: None)
     def on_gossip(self, frame): pass
+    def on_datagram(self, datagram, source): pass
     def on_refused(self, address, problem): pass
 
 async def main(name, run_dir, cookie):

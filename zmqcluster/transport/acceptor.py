@@ -1,20 +1,16 @@
-"""The accepting side of the zmq transport: one ROUTER for the frames of all peers, and who was turned away.
+"""The accepting side of the zmq transport: one ROUTER for the frames of all peers.
 
     ROUTER --up to 64 frames a turn--> inlet (one batch)            the rest in the next turn of the loop
-    monitors of ROUTER and PUB ------> Refusals ------> handler.on_refused
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from zmqcluster._ports import Inlet, drain_raw
-from zmqcluster.transport.channel import Channel, Monitor, MonitorEvent
-from zmqcluster.transport.dial import MECHANISM_PROBLEMS
-from zmqcluster.transport.refusals import Refusals
+from zmqcluster.transport.channel import Channel
 
-__all__ = ["Acceptor", "Doorkeeper", "drain_plain"]
+__all__ = ["Acceptor", "drain_plain"]
 
 DRAIN_FRAMES_MAX = 64  # then the loop's other callbacks have their turn
 
@@ -74,39 +70,3 @@ def drain_plain(channel: Channel, inlet: Inlet, frames_max: int) -> bool:
     finally:
         if is_open:
             inlet.end_batch()
-
-
-class Doorkeeper:
-    """Reads the monitor of one accepting socket: it must be read, and tells who failed to get in."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, monitor: Monitor, on_refused: Callable[[str, str], None]
-    ) -> None:
-        self._loop = loop
-        self._monitor = monitor
-        self._refusals = Refusals(on_refused, loop.time)
-        self._is_closed = False
-        loop.add_reader(monitor.fd, self._on_monitor)
-        loop.call_soon(self._on_monitor)
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._loop.remove_reader(self._monitor.fd)
-        self._monitor.close()
-
-    def _on_monitor(self) -> None:
-        while not self._is_closed and (news := self._monitor.next()) is not None:
-            self._on_news(*news)
-
-    def _on_news(self, event: MonitorEvent, value: int) -> None:
-        match event:
-            case MonitorEvent.ACCEPTED:
-                self._refusals.accepted(value)
-            case MonitorEvent.DISCONNECTED:
-                self._refusals.disconnected(value)
-            case MonitorEvent.HANDSHAKE_FAILED_AUTH:
-                self._refusals.failed("its key is not admitted")
-            case MonitorEvent.HANDSHAKE_FAILED_PROTOCOL:
-                self._refusals.failed(MECHANISM_PROBLEMS.get(value, "it does not speak our protocol"))
-            case _:  # NO_DETAIL: it hung up in mid-handshake, as every killed or impatient dialler does
-                pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Protocol
 
-__all__ = ["Channel", "Monitor", "MonitorEvent"]
+__all__ = ["Channel", "Door", "Monitor", "MonitorEvent"]
 
 
 class Channel(Protocol):
@@ -49,20 +49,36 @@ class Channel(Protocol):
     def close(self) -> None: ...
 
 
+class Door(Protocol):
+    """Where libzmq asks whom to let in, one at a time: the next question comes when this one is answered."""
+
+    @property
+    def fd(self) -> int: ...
+
+    def next(self) -> list[bytes] | None:
+        """Return a question; None: nobody is there."""
+        ...
+
+    def answer(self, frames: list[bytes]) -> None: ...
+
+
 class MonitorEvent(IntEnum):
     """What libzmq tells of a socket's connections, by its own numbers; the value is an fd unless said."""
 
+    CONNECTED = 0x0001  # by the kernel: nobody has spoken yet
     CONNECT_RETRIED = 0x0004  # could not connect, tries again in so many ms; it does not say why
     ACCEPTED = 0x0020
+    ACCEPT_FAILED = 0x0040  # an errno; of a connection that is filtered out it says nothing of meaning
     DISCONNECTED = 0x0200  # also after a failed handshake, directly after the event of the failure
     HANDSHAKE_FAILED_NO_DETAIL = 0x0800  # an errno; the other end hung up: over there it may be known why
     HANDSHAKE_SUCCEEDED = 0x1000
-    HANDSHAKE_FAILED_PROTOCOL = 0x2000  # one of ZMQ_PROTOCOL_ERROR_*
     HANDSHAKE_FAILED_AUTH = 0x4000  # the status of the door's answer
 
 
 class Monitor(Protocol):
-    """The events of one socket, in order."""
+    """The events of one socket, in order; ``endpoint``: of ours or of theirs, that the last one is about."""
+
+    endpoint: str
 
     @property
     def fd(self) -> int: ...

@@ -19,15 +19,10 @@ from collections.abc import Callable
 from zmqcluster._ports import CallableOutlet, RawOutlet
 from zmqcluster.transport.channel import Channel, Monitor, MonitorEvent
 from zmqcluster.transport.interface import DialEvent
+from zmqcluster.transport.patience import retry_evenly
 from zmqcluster.transport.probe import Probe
 
-__all__ = ["MECHANISM_PROBLEMS", "PlainOutlet", "SocketDial"]
-
-# Values of HANDSHAKE_FAILED_PROTOCOL that are about keys. Source: zmq.h, ZMQ_PROTOCOL_ERROR_ZMTP_*.
-MECHANISM_PROBLEMS = {
-    0x11000001: "another cookie than ours",
-    0x11000002: "one side has a cookie, the other has none",
-}
+__all__ = ["PlainOutlet", "SocketDial"]
 
 
 class PlainOutlet(CallableOutlet):
@@ -142,14 +137,17 @@ class SocketDial:
     def _on_news(self, event: MonitorEvent, value: int) -> None:
         if event is MonitorEvent.CONNECT_RETRIED:
             self._probe.ask()
+        elif event is MonitorEvent.CONNECTED:
+            retry_evenly(value)
         elif event is MonitorEvent.HANDSHAKE_SUCCEEDED:
             self._probe.close()
             self._was_connected = True
             self._channel.has_room()  # takes notice of the connection, so that the first push finds it
+            self._loop.call_soon(self._on_ready)  # the descriptor may not tell of it any more
             self._on_event(DialEvent.CONNECTED)
         else:
             self._on_ready()  # the reason for the end may be among the last replies
-            self._end(outcome(event, value, self._was_connected))
+            self._end(outcome(event, self._was_connected))
 
     def _on_refused(self) -> None:
         self._on_event(DialEvent.REFUSED)
@@ -160,10 +158,8 @@ class SocketDial:
             self._on_event(event)
 
 
-def outcome(event: MonitorEvent, value: int, was_connected: bool) -> DialEvent:
+def outcome(event: MonitorEvent, was_connected: bool) -> DialEvent:
     """Return what the end of a connection means."""
     if was_connected:
         return DialEvent.DISCONNECTED
-    if event is MonitorEvent.HANDSHAKE_FAILED_AUTH or value in MECHANISM_PROBLEMS:
-        return DialEvent.AUTH_FAILED
-    return DialEvent.HANDSHAKE_FAILED
+    return DialEvent.AUTH_FAILED if event is MonitorEvent.HANDSHAKE_FAILED_AUTH else DialEvent.HANDSHAKE_FAILED

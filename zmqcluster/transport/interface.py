@@ -2,6 +2,7 @@
 
     links    this node --Dial--> the peer's acceptor     in order, at most once per dial; one dial is one session
     gossip   this node --publish--> all its subscribers  in order per publisher, any of it may be lost
+    knocks   this node --knock--> another                a datagram: no order, no connection, anybody may send one
 
 A transport never decides: it reports what happened to a connection as a ``DialEvent`` and hands every frame it receives
 to the node's ``Handler``. Everything happens on the node's event loop, except the beats, which must not wait for it.
@@ -69,6 +70,9 @@ class Handler(Protocol):
     def on_gossip(self, frame: bytes) -> None:
         """Take one frame of a subscribed peer."""
 
+    def on_datagram(self, datagram: bytes, source: str) -> None:
+        """Take a datagram that came from the endpoint ``source``; anybody may have sent it."""
+
     def on_refused(self, address: str, problem: str) -> None:
         """Learn that somebody failed to authenticate; to be logged. Calls are limited in rate."""
 
@@ -85,16 +89,30 @@ class Transport(Protocol):
         """
         ...
 
-    def dial(self, endpoint: str, on_event: Callable[[DialEvent], None], on_reply: Callable[[bytes], None]) -> Dial:
-        """Connect to one of a peer's ``Endpoints.links``; ``on_reply`` takes what its ``reply`` sends back."""
+    def dial(
+        self, endpoint: str, on_event: Callable[[DialEvent], None], on_reply: Callable[[bytes], None], node: str = ""
+    ) -> Dial:
+        """Connect to one of a peer's ``Endpoints.links``; ``on_reply`` takes what its ``reply`` sends back.
+
+        Args:
+            node: who is expected there; it may have a cookie of its own.
+        """
+        ...
+
+    def admits(self, source: bytes, frame: bytes) -> bool:
+        """Whether a control frame is to be read: its connection is authenticated, and it is not part of that itself."""
+        ...
+
+    def identity(self, source: bytes) -> tuple[str, int] | None:
+        """Return the name and incarnation that were proven over an accepted connection; None: only the cookie was."""
         ...
 
     def reply(self, source: bytes, frame: bytes) -> bool:
         """Send one frame back over an accepted connection; return whether it was still there. Best effort."""
         ...
 
-    def subscribe(self, endpoint: str) -> None:
-        """Receive what is published at one of a peer's ``Endpoints.gossip``. Idempotent."""
+    def subscribe(self, endpoint: str, node: str = "") -> None:
+        """Receive what ``node`` publishes at one of its ``Endpoints.gossip``. Idempotent."""
 
     def unsubscribe(self, endpoint: str) -> None:
         """Stop receiving from there. Idempotent."""
@@ -105,6 +123,9 @@ class Transport(Protocol):
         Raises:
             FrameTooLarge: it is longer than ``GOSSIP_BYTES_MAX``; a subscriber would hang up on us.
         """
+
+    def knock(self, endpoint: str, datagram: bytes) -> None:
+        """Send one datagram to one of a peer's ``Endpoints.links``, beside any connection; may be lost."""
 
     def start_beats(self, prefix: bytes, interval_ms: int) -> None:
         """Publish ``prefix``, a u64 number from 1 and the u32 ``lag_ms``, big endian, now and every interval.

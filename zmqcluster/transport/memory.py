@@ -88,6 +88,10 @@ class MemoryNetwork(Wiring):
             for subscription in subscribers.values():
                 subscription.route_changed()
 
+    def transport_at(self, endpoint: str) -> MemoryTransport | None:
+        """Who listens there."""
+        return self._transports.get(endpoint)
+
     def opened(self, transport: MemoryTransport) -> None:
         """The transport listens from now on; those who subscribed to its predecessor find it.
 
@@ -142,7 +146,7 @@ class MemoryTransport:
         return Endpoints(links=(self.endpoint,), gossip=(self.gossip,))
 
     def dial(
-        self, endpoint: str, on_event: Callable[[DialEvent], None], on_reply: Callable[[bytes], None]
+        self, endpoint: str, on_event: Callable[[DialEvent], None], on_reply: Callable[[bytes], None], node: str = ""
     ) -> MemoryDial:
         dial = MemoryDial(self.network, self, endpoint, on_event, on_reply)
         self._dials[dial] = None
@@ -150,6 +154,12 @@ class MemoryTransport:
 
     def forget(self, dial: MemoryDial) -> None:
         self._dials.pop(dial, None)
+
+    def admits(self, source: bytes, frame: bytes) -> bool:
+        return True
+
+    def identity(self, source: bytes) -> None:
+        return None
 
     def receive(self, source: bytes, frames: list[bytes]) -> None:
         inlet = self.handler.inlet
@@ -165,7 +175,7 @@ class MemoryTransport:
         connection.backward.push(frame)
         return True
 
-    def subscribe(self, endpoint: str) -> None:
+    def subscribe(self, endpoint: str, node: str = "") -> None:
         subscribers = self.network.subscriptions.setdefault(endpoint, {})
         if self not in subscribers:
             subscribers[self] = Subscription(self.network, endpoint, self)
@@ -183,6 +193,20 @@ class MemoryTransport:
         """A gossip frame arrived; in flight it may have outlived us."""
         if self._is_open:
             self.handler.on_gossip(frame)
+
+    def knock(self, endpoint: str, datagram: bytes) -> None:
+        network, there = self.network, self.network.transport_at(endpoint)
+        if there is None or not network.faults.passes(self.name, there.name):
+            return
+        delay_ms = network.faults.gossip_ms(self.name, there.name)
+        if delay_ms is not None:
+            take, context = there.take_datagram, there.context
+            network.loop.call_later(delay_ms / 1000, take, datagram, self.endpoint, context=context)
+
+    def take_datagram(self, datagram: bytes, source: str) -> None:
+        """In flight it may have outlived us."""
+        if self._is_open:
+            self.handler.on_datagram(datagram, source)
 
     def start_beats(self, prefix: bytes, interval_ms: int) -> None:
         if self._beat is not None:
@@ -250,8 +274,11 @@ class Subscription:
         loop, faults, route = self._network.loop, self._network.faults, self.route
         if loop.time() < self._active_from or not faults.passes(*route):
             return
-        delay_ms = faults.gossip_ms(*route)
-        if delay_ms is None:
-            return
-        self._last_due = max(self._last_due, loop.time() + delay_ms / 1000)
-        loop.call_at(self._last_due, self._subscriber.hear, frame, context=self._subscriber.context)
+        for _ in range(2 if faults.gossip_twice() else 1):
+            delay_ms = faults.gossip_ms(*route)
+            if delay_ms is None:
+                continue
+            due = loop.time() + delay_ms / 1000
+            if not faults.gossip_overtakes():
+                self._last_due = due = max(self._last_due, due)
+            loop.call_at(due, self._subscriber.hear, frame, context=self._subscriber.context)

@@ -36,6 +36,14 @@ class Faults(Protocol):
         """How long this gossip frame takes; None: it is lost."""
         ...
 
+    def gossip_twice(self) -> bool:
+        """Whether a gossip frame arrives a second time."""
+        ...
+
+    def gossip_overtakes(self) -> bool:
+        """Whether a gossip frame may arrive before those sent earlier."""
+        ...
+
     def retry_ms(self) -> float:
         """How long a dial waits before it tries again. Source: libzmq RECONNECT_IVL."""
         ...
@@ -68,6 +76,12 @@ class Calm:
 
     def gossip_ms(self, source: str, target: str) -> float | None:
         return 0.1
+
+    def gossip_twice(self) -> bool:
+        return False
+
+    def gossip_overtakes(self) -> bool:
+        return False
 
     def retry_ms(self) -> float:
         return 100.0

@@ -1,7 +1,8 @@
 """The run directory: where the nodes of one user on one host have their ipc sockets.
 
     $ZMQCLUSTER_RUN_DIR, else $XDG_RUNTIME_DIR/zmqcluster, else /tmp/zmqcluster-<uid>      mode 0700, ours
-      4c1f…9a.lock           held by the process that runs the node
+      4c1f…9a.lock           held by the process that runs the node; 8 bytes for its ``pulse``, then its number and
+                             where the node listens
       4c1f…9a.ipc            its links           4c1f…9a is a hash of the node's full name: a path has 100 bytes at most
       4c1f…9a-gossip.ipc     its gossip
 
@@ -23,10 +24,21 @@ from zmqcluster.errors import ConfigError, NameInUse
 from zmqcluster.ids import NodeName
 from zmqcluster.transport.addresses import IPC_PATH_BYTES_MAX
 
-__all__ = ["GOSSIP_SUFFIX", "LINKS_SUFFIX", "NameLock", "local_endpoint", "nearest", "run_directory", "socket_path"]
+__all__ = [
+    "GOSSIP_SUFFIX",
+    "LINKS_SUFFIX",
+    "LOCK_SUFFIX",
+    "NameLock",
+    "has_cookie",
+    "local_endpoint",
+    "nearest",
+    "run_directory",
+    "socket_path",
+]
 
-LINKS_SUFFIX, GOSSIP_SUFFIX = ".ipc", "-gossip.ipc"
+LINKS_SUFFIX, GOSSIP_SUFFIX, LOCK_SUFFIX = ".ipc", "-gossip.ipc", ".lock"
 LOOPBACK_NAMES = ("localhost", "::1")
+NOTE_BYTES_MIN, NOTE_BYTES_MAX = 8, 1_000  # where the note begins and ends in a lock file
 
 
 def run_directory(explicit: Path | None = None) -> Path:
@@ -93,12 +105,28 @@ def nearest(endpoints: tuple[str, ...]) -> str | None:
     return None
 
 
+def has_cookie(run_dir: Path, node: str) -> bool:
+    """Whether a node of this host asks for a cookie, as far as is known."""
+    return _note(socket_path(run_dir, node, LOCK_SUFFIX))[1] != "open"
+
+
+def _note(path: Path) -> tuple[str, str, str]:
+    """What the holder of a lock says: its process, ``open`` or ``cookie``, and where it listens."""
+    try:
+        said = path.read_bytes()[NOTE_BYTES_MIN : NOTE_BYTES_MIN + NOTE_BYTES_MAX].decode()
+    except (OSError, UnicodeDecodeError):
+        said = ""
+    pid, _, rest = said.partition(" ")
+    manner, _, address = rest.partition(" ")
+    return pid, manner, address
+
+
 class NameLock:
     """Holds a node's name against other processes of this host; the kernel frees it when the process ends."""
 
     def __init__(self, run_dir: Path, node: str) -> None:
         self._node = node
-        self._path = socket_path(run_dir, node, ".lock")
+        self._path = socket_path(run_dir, node, LOCK_SUFFIX)
         self._fd = -1
 
     def acquire(self) -> None:
@@ -113,9 +141,10 @@ class NameLock:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 os.close(fd)
-                raise NameInUse(self._node, f"a process of this host runs it, and holds {self._path}") from error
+                raise NameInUse(self._node, self._holder()) from error
             if self._is_current(fd):
                 self._fd = fd
+                self.note("")
             else:  # its holder removed the file between our open and our lock: lock the new one
                 os.close(fd)
 
@@ -124,6 +153,17 @@ class NameLock:
             return os.path.samestat(os.fstat(fd), os.stat(self._path))
         except FileNotFoundError:
             return False
+
+    def note(self, address: str, *, has_cookie: bool = True) -> None:
+        """Say where the node listens, for whoever wants the name too, and whether it asks for a cookie."""
+        said = f"{os.getpid()} {'cookie' if has_cookie else 'open'} {address}"
+        os.ftruncate(self._fd, NOTE_BYTES_MIN)
+        os.pwrite(self._fd, said.encode()[:NOTE_BYTES_MAX], NOTE_BYTES_MIN)
+
+    def _holder(self) -> str:
+        pid, _, address = _note(self._path)
+        where = f" at {address}" if address else ""
+        return f"{f'process {pid}' if pid else 'a process'} of this host runs it{where}, and holds {self._path}"
 
     def release(self) -> None:
         """Give the name up. Idempotent."""

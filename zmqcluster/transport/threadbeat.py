@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreadBeat"]
 
 TRAILER = struct.Struct(">QI")  # number, lag_ms
+KEY_BYTES = 32
 LAG_MS_MAX = 2**32 - 1
 FORWARD_MAX = 256  # frames between two looks at the clock
 IDLE_MS = 1_000  # without beats; a nudge ends it
@@ -34,14 +35,15 @@ class ThreadBeat:
         gossip: zmq.Socket[bytes],
         frames: zmq.Socket[bytes],
         door: zmq.Socket[bytes] | None,
-        key: bytes,
+        keys: bytes,
         nudge: Callable[[], object],
         wait: Callable[[int], object],
     ) -> None:
         self._gossip = gossip
         self._frames = frames
         self._door = door
-        self._key = key
+        self._keys: frozenset[bytes] = frozenset()
+        self.admit(keys)
         self._nudge = nudge
         self._wait = wait
         self._turned_ns = time.monotonic_ns()
@@ -70,6 +72,9 @@ class ThreadBeat:
         self._pulse = (prefix, interval_ms * 1_000_000)
         self._nudge()
 
+    def admit(self, keys: bytes) -> None:
+        self._keys = frozenset(keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES))
+
     def turned(self) -> None:
         self._turned_ns = time.monotonic_ns()
 
@@ -85,7 +90,8 @@ class ThreadBeat:
             self._wait(self._wait_ms())
             self._forward()
             if self._door is not None and self._door.poll(0):
-                self._door.send_multipart(zap.answer(self._door.recv_multipart(), self._key))
+                request = self._door.recv_multipart()
+                self._door.send_multipart(zap.answer(request, zap.key_refusal(request, self._keys)))
             self._beat()
 
     def _wait_ms(self) -> int:
@@ -107,9 +113,13 @@ class ThreadBeat:
         if self._pulse is None or now_ns < self._next_ns:
             return
         prefix, interval_ns = self._pulse
-        self._next_ns += interval_ns
-        if self._next_ns < now_ns:
-            self._next_ns = now_ns + interval_ns
+        self._next_ns = now_ns + until_beat_ns(interval_ns)
         self._number += 1
         lag_ms = min(max(0, now_ns - self._turned_ns) // 1_000_000, LAG_MS_MAX)
         self._gossip.send(prefix + TRAILER.pack(self._number, lag_ms))
+
+
+def until_beat_ns(interval_ns: int) -> int:
+    """To the next multiple of the interval by the wall clock, not sooner than a quarter of it; see ``_beat.pyx``."""
+    left_ns = interval_ns - time.time_ns() % interval_ns
+    return left_ns if left_ns > interval_ns // 4 else left_ns + interval_ns

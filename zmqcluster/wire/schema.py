@@ -3,6 +3,9 @@
     HELLO   {name, incarnation, cluster, versions, capabilities, links, gossip, to, epoch, attempt}
     WELCOME {... all of HELLO, echo}      REFUSED {epoch, reason, detail}
     READY   {name, epoch}      GOODBYE {epoch}      GOODBYE_ACK {epoch}
+    NEIGHBOURS {epoch, nodes: [[name, incarnation, [link, ...]], ...]}
+    PING    {number}      ACK {number}      LOST {by, target, epoch}
+    PING_REQUEST {target, incarnation, number}      ALIVE, SUSPECT {the same}
 
 Rules: a field that is missing, of another type or beyond its limit is a ``DecodeError`` that names it; a field that is
 not in the table is ignored, so a later version may add some. What comes out needs no further check.
@@ -11,12 +14,25 @@ not in the table is ignored, so a later version may add some. What comes out nee
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from zmqcluster.constants import CONTROL_BYTES_MAX, NODE_NAME_BYTES_MAX
 from zmqcluster.errors import ConfigError, DecodeError
 from zmqcluster.ids import NodeName
-from zmqcluster.protocol.handshake import Control, Goodbye, GoodbyeAck, Hello, Introduction, Ready, Refused, Welcome
+from zmqcluster.protocol.handshake import (
+    Control,
+    Goodbye,
+    GoodbyeAck,
+    Hello,
+    Introduction,
+    Neighbour,
+    Neighbours,
+    Ready,
+    Refused,
+    Welcome,
+)
+from zmqcluster.protocol.probes import Ack, Alive, Lost, Ping, PingRequest, Probe, Suspect
 from zmqcluster.wire.codec import pack, unpack
 from zmqcluster.wire.frames import Kind
 
@@ -26,15 +42,22 @@ Check = Callable[[Any], Any]  # returns the value as the message has it; ValueEr
 
 TEXT_CHARACTERS_MAX = 1_000
 TEXTS_MAX = 32
+NEIGHBOURS_MAX = 1_000
 
 
 def _node_name(value: Any) -> str:
     if not isinstance(value, str) or len(value.encode()) > NODE_NAME_BYTES_MAX:
         raise ValueError(f"a node name of at most {NODE_NAME_BYTES_MAX} bytes")
     try:
-        return str(NodeName.parse(value))
+        return _parsed(value)
     except ConfigError:
         raise ValueError("a node name like 'orders@10.0.0.7:7101'") from None
+
+
+@lru_cache(maxsize=NEIGHBOURS_MAX)
+def _parsed(name: str) -> str:
+    """The same names come again and again: every peer tells of every other."""
+    return str(NodeName.parse(name))
 
 
 def _u64(value: Any) -> int:
@@ -64,6 +87,14 @@ def _versions(value: Any) -> tuple[int, int]:
     return least, greatest
 
 
+def _neighbours(value: Any) -> tuple[Neighbour, ...]:
+    if not isinstance(value, list | tuple) or len(value) > NEIGHBOURS_MAX:
+        raise ValueError(f"a list of at most {NEIGHBOURS_MAX} nodes")
+    if not all(isinstance(each, list | tuple) and len(each) == 3 for each in value):
+        raise ValueError("a list of (name, incarnation, links)")
+    return tuple(Neighbour(_node_name(name), _u64(number), _texts(links)) for name, number, links in value)
+
+
 INTRODUCTION: Mapping[str, Check] = {
     "name": _node_name,
     "incarnation": _u64,
@@ -75,19 +106,28 @@ INTRODUCTION: Mapping[str, Check] = {
 }
 OFFER: Mapping[str, Check] = {"to": _text, "epoch": _u64, "attempt": _u64}
 EPOCH: Mapping[str, Check] = {"epoch": _u64}
+NUMBER: Mapping[str, Check] = {"number": _u64}
+BEAT_OF: Mapping[str, Check] = {"target": _node_name, "incarnation": _u64, "number": _u64}
 
-SCHEMA: Mapping[Kind, tuple[type[Control], Mapping[str, Check]]] = {
+SCHEMA: Mapping[Kind, tuple[type[Control | Probe], Mapping[str, Check]]] = {
     Kind.HELLO: (Hello, OFFER),
     Kind.WELCOME: (Welcome, {**OFFER, "echo": _u64}),
     Kind.REFUSED: (Refused, {**EPOCH, "reason": _text, "detail": _text}),
     Kind.READY: (Ready, {"name": _node_name, **EPOCH}),
     Kind.GOODBYE: (Goodbye, EPOCH),
     Kind.GOODBYE_ACK: (GoodbyeAck, EPOCH),
+    Kind.NEIGHBOURS: (Neighbours, {**EPOCH, "nodes": _neighbours}),
+    Kind.PING: (Ping, NUMBER),
+    Kind.ACK: (Ack, NUMBER),
+    Kind.PING_REQUEST: (PingRequest, BEAT_OF),
+    Kind.ALIVE: (Alive, BEAT_OF),
+    Kind.SUSPECT: (Suspect, BEAT_OF),
+    Kind.LOST: (Lost, {"by": _node_name, "target": _node_name, "epoch": _u64}),
 }
 KINDS = {message: kind for kind, (message, _) in SCHEMA.items()}
 
 
-def encode_control(message: Control) -> bytes:
+def encode_control(message: Control | Probe) -> bytes:
     """Return the frame of ``message``.
 
     Raises:
@@ -97,10 +137,12 @@ def encode_control(message: Control) -> bytes:
     fields = {field: getattr(message, field) for field in SCHEMA[kind][1]}
     if isinstance(message, Hello | Welcome):
         fields |= {field: getattr(message.node, field) for field in INTRODUCTION}
+    elif isinstance(message, Neighbours):
+        fields["nodes"] = [(each.name, each.incarnation, each.links) for each in message.nodes]
     return bytes((kind,)) + pack(fields, CONTROL_BYTES_MAX - 1)
 
 
-def decode_control(frame: bytes) -> Control:
+def decode_control(frame: bytes) -> Control | Probe:
     """Return the message in ``frame``.
 
     Raises:
