@@ -11,7 +11,8 @@
 #
 # The window is what may be sent and not yet acknowledged. It opens as long as acknowledgements come about as soon as
 # the soonest did, at first twofold and, once that was too much, by an eighth; it closes when they take QUEUE_NS longer:
-# what queues on a slow path is what others wait behind. Source: Vegas, LEDBAT. The soonest is measured anew every PROBE_NS, with next to nothing on the way. Source: BBR.
+# what queues on a slow path is what others wait behind. Source: Vegas, LEDBAT. The soonest is measured anew every
+# PROBE_NS, with next to nothing on the way. Source: BBR.
 #
 # A process whose messages wait in more than BUSY_BYTES is held: it does not run again before half of them have left.
 # Source: busy_dist_port of Erlang. Nobody is held for calls, which wait for their reply anyway, or for signals.

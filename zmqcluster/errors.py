@@ -12,14 +12,18 @@ __all__ = [
     "AlreadyRegistered",
     "AlreadyRunning",
     "AlreadyStarted",
+    "AlreadyTracked",
     "AuthenticationFailed",
     "CallRefused",
     "CallTimeout",
     "CallbackFailed",
     "CallingSelf",
+    "ChildPresent",
     "ClusterError",
     "ConfigError",
     "ConnectionFailed",
+    "CookieFileError",
+    "DatagramRefused",
     "DecodeError",
     "EncodeError",
     "FrameTooLarge",
@@ -33,14 +37,19 @@ __all__ = [
     "NoMember",
     "NoProcessError",
     "NoSuchMethod",
+    "NotExported",
     "NotInProcess",
     "NotRegistered",
+    "NotTracked",
     "ProcessError",
     "ProcessExit",
     "ProtocolError",
     "QuorumLost",
     "Refusal",
     "RegistrationError",
+    "RemoteBusy",
+    "RemoteError",
+    "RemoteExit",
     "RemoteProtocolError",
     "RequestFailed",
     "RestartsExceeded",
@@ -98,6 +107,13 @@ class AlreadyRunning(UsageError):
 
 class ProtocolError(ClusterError):
     """The rules of the wire were broken."""
+
+
+class DatagramRefused(ProtocolError):
+    """A datagram was dropped unread: {0.problem}."""
+
+    FIELDS = ("problem",)
+    problem: str
 
 
 class LocalProtocolError(ProtocolError):
@@ -161,6 +177,14 @@ class NameInUse(ConfigError):
 
     FIELDS = ("name", "problem")
     name: str
+    problem: str
+
+
+class CookieFileError(ConfigError):
+    """The cookie file {0.path} cannot be used: {0.problem}."""
+
+    FIELDS = ("path", "problem")
+    path: str
     problem: str
 
 
@@ -234,6 +258,24 @@ class NotRegistered(RegistrationError, LookupError):
     name: Any
 
 
+class AlreadyTracked(RegistrationError):
+    """{0.pid} is present at {0.topic!r} under {0.key!r} already."""
+
+    FIELDS = ("topic", "key", "pid")
+    topic: str
+    key: str
+    pid: Any
+
+
+class NotTracked(RegistrationError, LookupError):
+    """{0.pid} is not present at {0.topic!r} under {0.key!r}."""
+
+    FIELDS = ("topic", "key", "pid")
+    topic: str
+    key: str
+    pid: Any
+
+
 class SupervisionError(ClusterError):
     """A supervisor could not do what was asked of it."""
 
@@ -243,6 +285,14 @@ class AlreadyStarted(SupervisionError):
 
     FIELDS = ("pid",)
     pid: Any
+
+
+class ChildPresent(SupervisionError):
+    """The supervisor has a child {0.id!r}, which is {0.state}; nothing was changed."""
+
+    FIELDS = ("id", "state")
+    id: str
+    state: str
 
 
 class StartFailed(SupervisionError):
@@ -309,6 +359,53 @@ class CallbackFailed(ProcessError):
     callback: str
     kind: str
     text: str
+
+
+class NotExported(ProcessError, LookupError):
+    """{0.node} does not offer {0.function!r}; nothing ran there.
+
+    Decorate it with ``@remote``, and import its module there too; of a server class, importing it is enough.
+    """
+
+    FIELDS = ("node", "function")
+    node: str
+    function: str
+
+
+class RemoteBusy(ProcessError):
+    """{0.node} runs {0.limit} functions for other nodes, its maximum; this one did not run."""
+
+    FIELDS = ("node", "limit")
+    node: str
+    limit: int
+
+
+class RemoteError(ProcessError):
+    """{0.function} on {0.node} raised {0.kind}: {0.text}
+
+    ``kind`` is the name of the exception's type, ``trace`` the text of its traceback. An exception of this package is
+    there as ``error`` too, made anew; else that is None.
+    """
+
+    FIELDS = ("node", "function", "kind", "text", "trace", "error")
+    node: str
+    function: str
+    kind: str
+    text: str
+    trace: str
+    error: Any
+
+
+class RemoteExit(ProcessError):
+    """The process of the call on {0.node} ended with {0.reason!r} before it had a result.
+
+    ``by_signal``: an exit signal ended it; else the function called ``exit``.
+    """
+
+    FIELDS = ("node", "reason", "by_signal")
+    node: str
+    reason: Any
+    by_signal: bool
 
 
 class Refusal(Exception):

@@ -23,7 +23,7 @@ run Node node nodes connect disconnect joined monitor_nodes NodeUp NodeDown Goss
 spawn spawn_link spawn_monitor send receive self exit link unlink monitor demonitor trap_exits send_after cancel_timer
 register unregister whereis Pid Ref NodeName Exit Down Via
 GenServer call cast reply Reply NoReply Stop Continue Ignore Supervisor ChildSpec
-ClusterRegistry ClusterSupervisor message HashRing
+ClusterRegistry ClusterSupervisor Groups PubSub Presence message HashRing
 """,
 )
 

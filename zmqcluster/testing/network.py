@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from zmqcluster.errors import ConfigError
 from zmqcluster.testing.clock import VirtualLoop
@@ -30,6 +31,8 @@ class Conditions:
     latency_ms: Span = (0.2, 2.0)
     gossip_ms: Span = (0.2, 5.0)
     gossip_loss: float = 0.05
+    gossip_twice: float = 0.0  # no transport of ours does this and the next; whoever is to live with anything, may try
+    gossip_overtakes: float = 0.0
     retry_ms: Span = (50.0, 150.0)  # between two dials. Source: libzmq RECONNECT_IVL and its jitter
     notice_ms: Span = (5.0, 400.0)  # after a heal, until an old connection speaks or breaks: TCP's retransmission timer
     outlives_cut: float = 0.5
@@ -37,7 +40,7 @@ class Conditions:
     gives_up_ms: Span = (100.0, 2_000.0)
 
     def __post_init__(self) -> None:
-        for name in ("gossip_loss", "outlives_cut", "gives_up"):
+        for name in ("gossip_loss", "gossip_twice", "gossip_overtakes", "outlives_cut", "gives_up"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is a probability from 0 to 1, not {getattr(self, name)!r}")
         for name in ("latency_ms", "gossip_ms", "retry_ms", "notice_ms", "gives_up_ms"):
@@ -64,6 +67,16 @@ class SeededFaults:
         if self._chance.random() < self.conditions.gossip_loss:
             return None
         return self._draw(self.conditions.gossip_ms)
+
+    def gossip_twice(self) -> bool:
+        return self._happens(self.conditions.gossip_twice)
+
+    def gossip_overtakes(self) -> bool:
+        return self._happens(self.conditions.gossip_overtakes)
+
+    def _happens(self, probability: float) -> bool:
+        """Draw; what never happens draws nothing, so that it does not change the rest of the weather."""
+        return probability > 0 and self._chance.random() < probability
 
     def retry_ms(self) -> float:
         return self._draw(self.conditions.retry_ms)
@@ -119,6 +132,11 @@ class SimulatedNetwork:
         if not one_way:
             self.faults.routes_cut.update([(target, source) for source, target in routes])
         self.memory.routes_changed()
+
+    def weather(self, **changes: Any) -> None:
+        """Go on under other ``Conditions``: those of now, with these fields changed."""
+        self._trace.add(EVERYBODY, " ".join(["weather", *(f"{name}={value}" for name, value in changes.items())]))
+        self.faults.conditions = replace(self.faults.conditions, **changes)
 
     def reset(self, dialler: str, acceptor: str) -> None:
         """End the connections that one node has dialled to another."""

@@ -94,7 +94,7 @@ class Simulation:
         # A stream of its own: what a test draws does not change the weather.
         weather = random.Random(f"weather {seed}")
         self.network = SimulatedNetwork(
-            self.loop, weather, self.trace, conditions, unacked_ms_max=self.timing.silence_ms
+            self.loop, weather, self.trace, conditions, unacked_ms_max=self.timing.unacked_ms
         )
 
     @property
@@ -184,6 +184,10 @@ class Simulation:
     def reset(self, dialler: str, acceptor: str) -> None:
         """End the connections that one place has dialled to another; each node has dialled its own to every peer."""
         self.network.reset(self.full_name(dialler), self.full_name(acceptor))
+
+    def weather(self, **changes: Any) -> None:
+        """Go on under other ``Conditions``: those of now, with these fields changed; ``heal`` does not undo it."""
+        self.network.weather(**changes)
 
     def heal(self) -> None:
         """Let everything pass again."""
