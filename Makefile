@@ -15,7 +15,7 @@ requirements = $(python) -c 'import tomllib; all = tomllib.load(open("pyproject.
 	print(*all["build-system"]["requires"], *project["dependencies"], *project["optional-dependencies"]["$(1)"], \
 	sep="\n")' >$(venv)/requirements.txt
 
-.PHONY: help demo test bench bench-core asyncio-suite asyncio-suite-one lint build clean
+.PHONY: help demo test bench bench-core asyncio-suite asyncio-suite-one fuzz lint build clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -46,6 +46,9 @@ endif
 
 asyncio-suite-one: $(venv)/.built
 	@$(python) -m tests.support.asyncio_suite $(ARGS)
+
+fuzz: $(venv)/.built  ## feed decoders and handshakes with changed input: make fuzz [ARGS="decoder 60"]
+	@$(python) -m tests.fuzz $(ARGS)
 
 lint: $(venv)/.built $(venv)/.lint  ## mypy --strict, pyright, ruff, cython-lint
 	@failed=0; \

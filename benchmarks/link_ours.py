@@ -123,15 +123,16 @@ async def measure(peer: str) -> None:
     )
 
 
-def main() -> None:
+def main(module: str = "benchmarks.link_ours", cookie: str | None = COOKIE) -> None:
+    """Measure, or answer where a name is given; ``module`` is what both ends are started as."""
+    if len(sys.argv) > 1:
+        zc.run(answer, name=sys.argv[1], cookie=cookie)
+        return
     ports = free_ports(2)
     own, peer = f"measuring@127.0.0.1:{ports[0]}", f"answering@127.0.0.1:{ports[1]}"
-    with running_peer("benchmarks.link_ours", peer):
-        zc.run(measure, peer, name=own, cookie=COOKIE, topologies=[zc.Static([peer])])
+    with running_peer(module, peer):
+        zc.run(measure, peer, name=own, cookie=cookie, topologies=[zc.Static([peer])])
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        zc.run(answer, name=sys.argv[1], cookie=COOKIE)
-    else:
-        main()
+    main()

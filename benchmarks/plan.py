@@ -35,11 +35,13 @@ MEASURES = [
     Measure("local.memory_coroutine", SIZE, "bytes", QUEUE, fresh=True),
     Measure("local.memory_server", SIZE, "bytes", QUEUE, fresh=True),
     Measure("local.timer_lateness_flood_ms", TIME, "ms", QUEUE),
-    Measure("link.one_way", RATE, "messages/s", ("zmq_asyncio", "zmq_blocking", "zmq_blocking_batched", "beam")),
-    Measure("link.call", TIME, "us", ("raw_echo", "zmq_asyncio", "beam"), names=CALLS),
-    Measure("link.call_100", RATE, "calls/s", ("zmq_asyncio", "beam")),
-    Measure("link.payload_64k", RATE, "MB/s", ("zmq_blocking", "beam")),
-    Measure("link.payload_1m", RATE, "MB/s", ("zmq_blocking", "beam")),
+    Measure(
+        "link.one_way", RATE, "messages/s", ("plain", "zmq_asyncio", "zmq_blocking", "zmq_blocking_batched", "beam")
+    ),
+    Measure("link.call", TIME, "us", ("plain", "raw_echo", "zmq_asyncio", "beam"), names=CALLS),
+    Measure("link.call_100", RATE, "calls/s", ("plain", "zmq_asyncio", "beam")),
+    Measure("link.payload_64k", RATE, "MB/s", ("plain", "zmq_blocking", "beam")),
+    Measure("link.payload_1m", RATE, "MB/s", ("plain", "zmq_blocking", "beam")),
 ]
 
 MEASURES += [
@@ -83,6 +85,9 @@ FLOORS: dict[tuple[str, str | None], float] = {
     ("link.one_way", "zmq_asyncio"): 20,
     ("link.one_way", "zmq_blocking"): 4,
     ("link.call_p50_us", "raw_echo"): 1.75,
+    ("link.one_way", "plain"): 0.75,  # what CURVE may cost; of payloads it costs more, see docs/decisions/security.md
+    ("link.call_p50_us", "plain"): 1.25,
+    ("link.call_100", "plain"): 0.75,
     ("local.timer_lateness_flood_ms", None): 3.0,
     ("local.cast", "asyncio_queue"): 3,
     ("remote.spawn", "beam"): 2,

@@ -36,6 +36,7 @@ MODULES = {
     ("local", OURS): "benchmarks.local_ours",
     ("local", "asyncio_queue"): "benchmarks.local_queue",
     ("link", OURS): "benchmarks.link_ours",
+    ("link", "plain"): "benchmarks.link_plain",
     ("link", "zmq_asyncio"): "benchmarks.link_zmq_asyncio",
     ("link", "zmq_blocking"): "benchmarks.link_blocking",
     ("link", "zmq_blocking_batched"): "benchmarks.link_blocking",

@@ -723,9 +723,11 @@ cdef class Scheduler(Inlet):
         cdef Link link = self.link_to(dest)
         if link is not None:
             link.send_message(dest, message)
-        else:
-            encode(message)                         # the mistake is the sender's, whoever is reachable
-            self.dropped_messages += 1
+            return 0
+        if type(message) is Cast:
+            message = ((<Cast>message).method, (<Cast>message).request, (<Cast>message).keywords)
+        encode(message)                             # the mistake is the sender's, whoever is reachable
+        self.dropped_messages += 1
         return 0
 
     cdef Link link_to(self, object dest):

@@ -7,7 +7,7 @@ import itertools
 import os
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
@@ -35,6 +35,13 @@ SECURED: tuple[Encryption, ...] = ("curve", "none")
 secured = pytest.mark.parametrize("encryption", SECURED)
 
 
+@pytest.fixture(scope="module", params=SECURED)
+def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
+    """Who is reached through a port where somebody listens in."""
+    with Victim(port=free_port(), cookie=COOKIE, encryption=request.param) as victim:
+        yield victim
+
+
 class Teller:
     """Tells the victim's counter one number after the other, session after session."""
 
@@ -43,7 +50,9 @@ class Teller:
         self._victim = victim.name
         self._node = node
         self._is_over = False
-        node.scheduler.spawn(self._tell())
+
+    def start(self) -> None:
+        self._node.scheduler.spawn(self._tell())
 
     async def _tell(self) -> None:
         while not self._is_over:
@@ -72,32 +81,30 @@ async def tapped(guarded: Guarded, victim: Victim, tap: Wiretap) -> tuple[Node, 
     node = await guarded.start("h", cookie=COOKIE, encryption=victim.encryption)
     assert await node.connect(victim.name)
     teller = Teller(node, victim)
+    await teller.heard()  # what is left of an earlier test
+    teller.start()
     await settled(lambda: teller.told_count > 50)
     assert tap.recorded
     return node, teller
 
 
-@secured
 @asynchronous
-async def test_replayed_session_is_not_taken_for_a_second_one(guarded: Guarded, encryption: Encryption) -> None:
-    port = free_port()
-    with Victim(port=port, cookie=COOKIE, encryption=encryption) as victim:
-        async with Wiretap(port, victim.links) as tap:
-            _, teller = await tapped(guarded, victim, tap)
+async def test_replayed_session_is_not_taken_for_a_second_one(guarded: Guarded, victim: Victim) -> None:
+    async with Wiretap(victim.port, victim.links) as tap:
+        _, teller = await tapped(guarded, victim, tap)
 
-            def replay(recording: bytes, step_bytes: int) -> None:
-                with Wire(victim.links) as wire:
-                    for start in range(0, len(recording), step_bytes):
-                        if not wire.send(recording[start : start + step_bytes]):
-                            break
-                    assert wire.is_hung_up()
+        def replay(recording: bytes, step_bytes: int) -> None:
+            with Wire(victim.links) as wire:
+                for start in range(0, len(recording), step_bytes):
+                    if not wire.send(recording[start : start + step_bytes]):
+                        break
+                assert wire.is_hung_up()
 
-            for recording, step_bytes in itertools.product(map(bytes, tap.recorded), (64, 2**20)):
-                await asyncio.to_thread(replay, recording, step_bytes)
-            teller.end()
-            heard = await teller.heard()
-            assert heard == list(range(1, teller.told_count + 1))
-            assert guarded.events["h"] == ["up v"]
+        for recording, step_bytes in itertools.product(map(bytes, tap.recorded), (64, 2**20)):
+            await asyncio.to_thread(replay, recording, step_bytes)
+        teller.end()
+        assert await teller.heard() == list(range(1, teller.told_count + 1))
+        assert guarded.events["h"] == ["up v"]
 
 
 SPLICES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
@@ -125,30 +132,27 @@ def once(splice: Callable[[list[bytes]], list[bytes]]) -> Change:
     return change
 
 
-# Without encryption a changed bit is not found: see SECURITY.md.
-@pytest.mark.parametrize(
-    ("encryption", "splice"), [each for each in itertools.product(SECURED, SPLICES) if each != ("none", "flipped")]
-)
+@pytest.mark.parametrize("splice", SPLICES)
 @asynchronous
 async def test_spliced_frames_end_the_session_and_nothing_arrives_twice_or_changed(
-    guarded: Guarded, encryption: Encryption, splice: str
+    guarded: Guarded, victim: Victim, splice: str
 ) -> None:
-    port = free_port()
-    with Victim(port=port, cookie=COOKIE, encryption=encryption) as victim:
-        async with Wiretap(port, victim.links) as tap:
-            node, teller = await tapped(guarded, victim, tap)
-            tap.change = once(SPLICES[splice])
-            await settled(lambda: any(event.startswith("down") for event in guarded.events["h"]))
-            async with asyncio.timeout(10):
-                while not await node.connect(victim.name, timeout_s=1):
-                    pass
-            count = teller.told_count
-            await settled(lambda: teller.told_count > count + 20)
-            teller.end()
-            heard = await teller.heard()
-            assert heard == sorted(set(heard))
-            assert set(heard) <= set(range(1, teller.told_count + 1))
-            assert heard[-1] == teller.told_count
+    if splice == "flipped" and victim.encryption == "none":
+        return  # a changed bit is not found: see SECURITY.md
+    async with Wiretap(victim.port, victim.links) as tap:
+        node, teller = await tapped(guarded, victim, tap)
+        tap.change = once(SPLICES[splice])
+        await settled(lambda: any(event.startswith("down") for event in guarded.events["h"]))
+        async with asyncio.timeout(10):
+            while not await node.connect(victim.name, timeout_s=1):
+                pass
+        count = teller.told_count
+        await settled(lambda: teller.told_count > count + 20)
+        teller.end()
+        heard = await teller.heard()
+        assert heard == sorted(set(heard))
+        assert set(heard) <= set(range(1, teller.told_count + 1))
+        assert heard[-1] == teller.told_count
 
 
 def data_frame(epoch: int, sequence: int, envelope: bytes) -> bytes:
@@ -218,6 +222,7 @@ async def test_garbage_after_the_handshake_hurts_nobody(guarded: Guarded, encryp
         assert await node.connect(victim.name)
         before_bytes = victim.memory_bytes()
         teller = Teller(node, victim)
+        teller.start()
 
         def attack() -> None:
             with zmq.Context() as context, member_socket(context, encryption, victim) as socket:

@@ -42,7 +42,9 @@ class Counter(GenServer):
 
     @call
     def told(self) -> list[int]:
-        return self.seen
+        """Return the numbers since the last time."""
+        seen, self.seen = self.seen, []
+        return seen
 
     @call
     def same(self, value: object) -> object:
@@ -63,6 +65,7 @@ class Victim:
         self.name = f"victim@127.0.0.1:{port or listens_at}"
         if port:
             options["listen"] = f"127.0.0.1:{listens_at}"
+        self.port = port or listens_at
         self.encryption = options.get("encryption", "curve")
         self._folder = tempfile.TemporaryDirectory(prefix="zmqcluster-")
         self._log = Path(self._folder.name) / "log"

@@ -62,7 +62,8 @@ class Table:
                 await asyncio.sleep(0)
 
     async def retried(self) -> None:
-        await asyncio.sleep(0.02)
+        for _ in range(4):
+            await asyncio.sleep(0)
 
 
 def on_loop(test: Callable[[Table], Awaitable[None]]) -> Callable[[pytest.MonkeyPatch], None]:
@@ -76,7 +77,7 @@ def on_loop(test: Callable[[Table], Awaitable[None]]) -> Callable[[pytest.Monkey
                 table.ear.close()
                 table.monitor.close()
 
-        monkeypatch.setattr(ear_module, "RETRY_S", 0.001)
+        monkeypatch.setattr(ear_module, "RETRY_S", 0)
         asyncio.run(on_table())
 
     del run.__wrapped__  # type: ignore[attr-defined]  # pytest would ask for a table

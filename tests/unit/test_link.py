@@ -357,6 +357,15 @@ class Via:
         return self.pid
 
 
+def test_cast_to_a_node_that_cannot_be_dialled_is_dropped_and_counted(world: World) -> None:
+    sender = Mail(world["a"])
+    world.may_dial.clear()
+    for dest in (("p", "b"), Mail(world["b"]).pid):
+        assert sender.do(world["a"].cast, dest, "request") is None
+        assert isinstance(sender.do(world["a"].cast, dest, object()), EncodeError)
+    assert world["a"].dropped_messages == 2
+
+
 def test_node_that_cannot_be_dialled_is_no_connection(world: World) -> None:
     one = Mail(world["a"])
     pid = type(one.pid)("nowhere", 1, 1)
