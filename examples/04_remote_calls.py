@@ -71,7 +71,7 @@ async def main(other: str) -> None:
         print("refused:", error.function)
 
     outcomes = await zc.erpc.multicall([str(zc.node().name), other], where)
-    print("everywhere:", *(outcome.value for outcome in outcomes))
+    print("everywhere:", *(each.value if isinstance(each, zc.erpc.Returned) else each.error for each in outcomes))
 
     pid, ref = await zc.spawn_monitor_on(other, ticker, zc.self(), 2)
     print("heard:", await zc.receive(), await zc.receive())

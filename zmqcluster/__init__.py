@@ -76,6 +76,7 @@ from zmqcluster.runtime.current import (
     monitor_node,
     monitor_nodes,
     node,
+    node_state,
     nodes,
     set_cookie,
 )
@@ -211,6 +212,7 @@ __all__ = [
     "monitor_nodes",
     "multi_call",
     "node",
+    "node_state",
     "nodes",
     "process_info",
     "read_timer",

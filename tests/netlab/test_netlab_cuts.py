@@ -77,6 +77,7 @@ def test_cable_pulled_then_down_after_the_silence(quick: LabCluster) -> None:
     assert down_s <= 1.1 * quick.silence_s + SLACK_S
 
 
+@pytest.mark.soak  # an attempt to connect that had begun takes its whole time
 def test_host_gets_another_address_then_down_and_up_when_it_has_its_own_again(quick: LabCluster) -> None:
     """A name says where a node is: under another address it is not that node."""
     quick.lab["b"].move("10.77.0.99")
@@ -99,32 +100,49 @@ def test_connections_reset_then_down_and_up_at_once(quick: LabCluster) -> None:
     assert quick.events("c") == quick.events("d") == []
 
 
-def test_loss_of_30_percent_then_nobody_is_given_up(lan: LabCluster) -> None:
+def test_loss_of_30_percent_then_nobody_is_given_up(quick: LabCluster) -> None:
     """All who can be reached are: the link is slow, it is not gone."""
-    lan.lab.lose(0.3)
-    time.sleep(8)
-    assert {name: lan.events(name) for name in lan.nodes} == {name: [] for name in lan.nodes}
-    assert sum(lost for *_, lost in lan.lab.order("counts")) > 100
+    lose_for(quick, 4.0)
 
 
-def test_flapping_cable_then_nobody_is_given_up(lan: LabCluster) -> None:
+@pytest.mark.soak
+def test_loss_of_30_percent_for_a_minute_then_nobody_is_given_up(lan: LabCluster) -> None:
+    lose_for(lan, 60.0)
+
+
+def lose_for(cluster: LabCluster, seconds: float) -> None:
+    cluster.lab.lose(0.3)
+    time.sleep(seconds)
+    assert {name: cluster.events(name) for name in cluster.nodes} == {name: [] for name in cluster.nodes}
+    assert sum(lost for *_, lost in cluster.lab.order("counts")) > 10 * seconds
+
+
+def test_flapping_cable_then_nobody_is_given_up(quick: LabCluster) -> None:
     """Away for a fifth of the silence, there for a fifth, again and again."""
     for _ in range(6):
-        lan.lab.cut("a", "bcd")
-        time.sleep(lan.silence_s / 5)
-        lan.lab.heal()
-        time.sleep(lan.silence_s / 5)
-    time.sleep(lan.silence_s / 2)
-    assert {name: lan.events(name) for name in lan.nodes} == {name: [] for name in lan.nodes}
+        quick.lab.cut("a", "bcd")
+        time.sleep(quick.silence_s / 5)
+        quick.lab.heal()
+        time.sleep(quick.silence_s / 5)
+    time.sleep(quick.silence_s / 2)
+    assert {name: quick.events(name) for name in quick.nodes} == {name: [] for name in quick.nodes}
 
 
-@pytest.mark.parametrize("way", ["compute", "hold"])
-def test_loop_that_hangs_behind_a_lossy_network_then_stalled_and_not_given_up(way: str, quick: LabCluster) -> None:
+def test_loop_that_hangs_behind_a_lossy_network_then_stalled_and_not_given_up(quick: LabCluster) -> None:
+    """Where three beats in a row are lost a peer is suspect for a moment: it is not down, and then stalled again."""
     quick.lab.lose(0.05)
-    quick["a"].ask(f"{way} {4 * quick.silence_s}")
-    time.sleep(2 * quick.silence_s)
-    name = quick.lab["a"].node_name
-    assert [quick[peer].ask(f"state {name}") for peer in "bcd"] == ["stalled"] * 3
-    time.sleep(3 * quick.silence_s)
-    assert [quick[peer].ask(f"state {name}") for peer in "bcd"] == ["up"] * 3
+    quick["a"].ask(f"hold {4 * quick.silence_s}")
+    time.sleep(quick.silence_s)
+    assert_soon(quick, "stalled", 2 * quick.silence_s)
+    assert_soon(quick, "up", 4 * quick.silence_s)
     assert [quick.events(peer) for peer in "abcd"] == [[], [], [], []]
+
+
+def assert_soon(cluster: LabCluster, state: str, within_s: float) -> None:
+    """That is what b, c and d say of a, each at some time within ``within_s``."""
+    name, others = cluster.lab["a"].node_name, set("bcd")
+    deadline_s = time.monotonic() + within_s
+    while others and time.monotonic() < deadline_s:
+        others -= {peer for peer in others if cluster[peer].ask(f"state {name}") == state}
+        time.sleep(cluster.silence_s / 20)
+    assert not others

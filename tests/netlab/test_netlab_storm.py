@@ -8,7 +8,7 @@ from random import Random
 from tests.support.netlab import LabCluster
 
 PER_S = 20_000
-STORM_S = 5.0
+STORM_S = 3.5
 PAUSE_S = (0.1, 0.6)  # between two resets
 
 

@@ -71,7 +71,7 @@ class Speaker:
         self.process.stdout.close()
 
 
-@pytest.mark.parametrize("one_way", [True, False])
+@pytest.mark.parametrize("one_way", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_cut_then_a_connection_with_unacknowledged_data_ends_in_time(one_way: bool) -> None:
     with Lab(2) as lab:
         listener = Speaker(lab, lab["b"])

@@ -97,7 +97,7 @@ class Detectors:
         while self.now_ms + self.timing.tick_ms <= end_ms:
             self.now_ms += self.timing.tick_ms
             running = [name for name in self.names if name not in self._paused]
-            if self.now_ms % self.timing.beat_ms == 0:
+            if self.now_ms % self.timing.beat_ms < self.timing.tick_ms:
                 self._beat(running)
             for name in running:
                 self._perform(name, self._cores[name].on_tick(self.now_ms))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from zmqcluster._ports import load_library
 from zmqcluster.errors import AlreadyRunning
 from zmqcluster.transport import zap
 from zmqcluster.transport.gossip import BeatThread
-from zmqcluster.transport.threadbeat import ThreadBeat
+from zmqcluster.transport.threadbeat import ThreadBeat, until_beat_ns
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
 REQUEST = [b"1.0", b"7", b"zmqcluster", b"10.0.0.7", b"", b"CURVE", KEY]
@@ -215,3 +216,22 @@ def test_stop_in_a_forked_child_forgets_the_thread_it_does_not_have() -> None:
     stage.near.send(b"the parent's goes on")
     assert stage.subscriber.recv() == b"the parent's goes on"
     stage.close()
+
+
+def test_until_beat_then_to_a_multiple_of_the_interval_that_is_not_too_near() -> None:
+    interval_ns = 250_000_000
+    for now_ns in (0, 1, interval_ns // 2, interval_ns * 7 - 1, 1_700_000_000_123_456_789):
+        left_ns = until_beat_ns(interval_ns, now_ns)
+        assert interval_ns // 4 < left_ns <= interval_ns * 5 // 4
+        assert (now_ns + left_ns) % interval_ns == 0
+
+
+def test_beats_of_two_nodes_then_they_come_together(running: Stage) -> None:
+    """From the second one on; who hears both is woken once. A busy machine may be late, never early."""
+    interval_ms = 40
+    running.beat.pulse(b"", interval_ms)
+    phases_ms = []
+    for _ in range(6):
+        running.subscriber.recv()
+        phases_ms.append(time.time_ns() // 1_000_000 % interval_ms)
+    assert min(phases_ms[1:]) <= interval_ms // 2

@@ -17,6 +17,10 @@ class Inquiries:
     def __init__(self) -> None:
         self._open: dict[str, dict[str, int]] = {}
 
+    def __len__(self) -> int:
+        """How many targets are asked about."""
+        return len(self._open)
+
     def open(self, target: str, asker: str, number: int) -> None:
         """``asker`` wants to know of a beat of ``target`` beyond ``number``."""
         self._open.setdefault(target, {})[asker] = number

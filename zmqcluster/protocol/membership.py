@@ -129,8 +129,12 @@ class Membership:
         if beat.number <= watched.number:
             return []
         watched.number = beat.number
-        effects = self._hear(peer, watched, now_ms) + self._vouch(peer, watched)
-        was_stalled, watched.is_stalled = watched.is_stalled, beat.lag_ms > self._limits.stalled_ms
+        watched.heard_ms = watched.linked_ms = now_ms
+        is_stalled = beat.lag_ms > self._limits.stalled_ms
+        if is_stalled == watched.is_stalled and not self._suspicions and not self._inquiries:
+            return []  # as nearly always: an idle node does little else than this
+        effects = self._refute(peer) + self._vouch(peer, watched)
+        was_stalled, watched.is_stalled = watched.is_stalled, is_stalled
         if watched.is_stalled != was_stalled:
             effects.append(Emit(PeerStalled(peer, beat.lag_ms) if watched.is_stalled else PeerResumed(peer)))
         return effects

@@ -9,10 +9,21 @@ from typing import cast
 
 from zmqcluster import _core
 from zmqcluster._ids import Pid
+from zmqcluster.protocol.signs import NodeState
 from zmqcluster.runtime.node import Node, NodeKind
 from zmqcluster.runtime.subscribers import NodeSelection
 
-__all__ = ["connect", "disconnect", "joined", "monitor_node", "monitor_nodes", "node", "nodes", "set_cookie"]
+__all__ = [
+    "connect",
+    "disconnect",
+    "joined",
+    "monitor_node",
+    "monitor_nodes",
+    "node",
+    "node_state",
+    "nodes",
+    "set_cookie",
+]
 
 
 def node() -> Node:
@@ -27,6 +38,14 @@ def nodes(*kinds: NodeKind) -> list[str]:
         kinds: of these kinds instead: ``visible hidden connected known this``; see ``Node.nodes``.
     """
     return node().nodes(*kinds)
+
+
+def node_state(name: str) -> NodeState:
+    """What is thought of a node: up; stalled, it lives but its loop does not turn; suspect, unheard; or down.
+
+    The first three are connected. See docs/failure-detection.md.
+    """
+    return node().state(name)
 
 
 async def connect(name: str, *, timeout_s: float = 7.0) -> bool:

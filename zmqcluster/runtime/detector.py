@@ -134,7 +134,8 @@ class Detector:
 
     def on_beat(self, peer: str, number: int, lag_ms: int, now_ms: int) -> None:
         """A beat of the session that is up."""
-        self._perform(self._membership.on_message(peer, Beat(number, lag_ms), now_ms))
+        if effects := self._membership.on_message(peer, Beat(number, lag_ms), now_ms):
+            self._perform(effects)
 
     def on_lost(self, lost: LostFrame) -> None:
         """A peer has given up its session with somebody."""

@@ -35,9 +35,10 @@ class Timing:
             view is settled within 2 × silence_ms.
         helpers_max: how many others are asked. Source: SWIM, IndirectChecks of memberlist.
         stalled_ms: a loop that did not turn for longer is stalled: beat_ms, so that it shows within two beats.
-        tick_ms: between two turns of the node's clockwork: beat_ms / 4, so that a lag is told to a quarter of a beat.
-        verify_ms: between two checks that the peer still knows the session: 3 × silence_ms. Rarely needed: whoever gives
-            a session up tells the peer in three ways.
+        tick_ms: between two turns of the node's clockwork: silence_ms / 20, so that a silence is noticed within 5 %,
+            and at most beat_ms / 2, so that a lag is told to half a beat.
+        verify_ms: between two checks that the peer still knows the session: 3 × silence_ms. Rarely needed: whoever
+            gives a session up tells the peer in three ways.
         unacked_ms: a connection whose data no kernel acknowledges for so long is over: 10 × silence_ms, at least 20 s,
             which is seven retransmissions, each twice as late as the one before. It is for the one connection that a
             box on the way has forgotten; a peer that is cut off is noticed by its silence.
@@ -96,7 +97,7 @@ class Timing:
             silence_ms=silence_ms,
             unreachable_ms=silence_ms * 3 // 2,
             stalled_ms=beat_ms,
-            tick_ms=beat_ms // 4,
+            tick_ms=min(silence_ms // 20, beat_ms // 2),
             verify_ms=3 * silence_ms,
             unacked_ms=max(10 * silence_ms, UNACKED_MS_MIN),
             goodbye_ms=min(max(500, silence_ms // 2), SETUP_MS_MAX // 2),

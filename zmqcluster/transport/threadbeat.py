@@ -113,13 +113,13 @@ class ThreadBeat:
         if self._pulse is None or now_ns < self._next_ns:
             return
         prefix, interval_ns = self._pulse
-        self._next_ns = now_ns + until_beat_ns(interval_ns)
+        self._next_ns = now_ns + until_beat_ns(interval_ns, time.time_ns())
         self._number += 1
         lag_ms = min(max(0, now_ns - self._turned_ns) // 1_000_000, LAG_MS_MAX)
         self._gossip.send(prefix + TRAILER.pack(self._number, lag_ms))
 
 
-def until_beat_ns(interval_ns: int) -> int:
+def until_beat_ns(interval_ns: int, now_ns: int) -> int:
     """To the next multiple of the interval by the wall clock, not sooner than a quarter of it; see ``_beat.pyx``."""
-    left_ns = interval_ns - time.time_ns() % interval_ns
+    left_ns = interval_ns - now_ns % interval_ns
     return left_ns if left_ns > interval_ns // 4 else left_ns + interval_ns
