@@ -21,6 +21,7 @@ from zmqcluster.ids import Pid
 from zmqcluster.otp.gen_server import GenServer
 from zmqcluster.otp.supervisor import Supervisor
 from zmqcluster.protocol.ownership import DIGEST_MS
+from zmqcluster.protocol.suspicion import Suspicion
 from zmqcluster.runtime.process import receive, spawn, trap_exits
 from zmqcluster.runtime.timing import Timing
 from zmqcluster.testing import Conditions, Simulation, checkers, note
@@ -397,6 +398,12 @@ def test_any_cut_then_every_view_settles_within_two_silences_and_stays(seed: int
             assert views() == mesh
             simulation.run_ms(3 * T)
             assert views() == mesh
+
+
+def test_any_cut_when_patience_has_no_end_then_the_law_bites(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Suspicion, "timeout_ms", lambda *_, min_ms, max_ms: 4 * max_ms)
+    with pytest.raises(AssertionError):
+        test_any_cut_then_every_view_settles_within_two_silences_and_stays(0)
 
 
 @pytest.mark.parametrize(("preset", "share"), [("local", 0.3), ("lan", 0.3), ("wan", 0.3), ("local", 0.6)])
