@@ -235,7 +235,7 @@ cdef bint push(Link link, const char* head, size_t head_bytes, const char* body,
     link.sequence += 1
     link.sent_bytes += head_bytes + body_bytes
     link.acknowledged_bytes = received
-    if link.mark == 0 and link.sent_bytes - link.acked_bytes >= ACK_BYTES:
+    if link.mark == 0 and link.sent_bytes - link.acked_bytes >= link.window_bytes:     # full: this is what is timed
         link.mark = link.sent_bytes
         link.marked_ns = link.scheduler.clock_ns()
     return True
